@@ -1,0 +1,37 @@
+# Everything runs in .venv/, which the first target to need it sets up.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests demo smoke test lint types format check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install everything the program needs
+	@scripts/setup.sh
+
+setup-tests:
+	@scripts/setup.sh --browser
+
+demo: setup ## collect, train, rank, select, retrain, evaluate and report, on Lift
+	.venv/bin/outtakes demo
+
+smoke: setup ## the same in miniature, to see that it works
+	.venv/bin/outtakes demo --recipe smoke
+
+# Every worker computes on one core; a file's tests share a worker, hence its fixtures.
+test: setup-tests ## run the tests
+	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+
+lint: setup ## check style and formatting
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: setup ## check types
+	.venv/bin/basedpyright
+
+format: setup ## put the code in shape
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+check: lint types test ## lint, types and test

@@ -1,0 +1,211 @@
+"""Arms of an experiment: what is trained on which demonstrations, and running them.
+
+Every arm goes through the same trainer and the same rollouts; arms differ in data and settings
+alone. A finished run is never done twice, and one that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from outtakes.data.demo import DemoSet
+from outtakes.errors import ArtifactError
+from outtakes.evaluation.rollout import initial_states, roll_out
+from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.files import read_json, write_json
+from outtakes.policy.act import Condition
+from outtakes.recipes import Recipe
+from outtakes.sim.environment import make_environment
+from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.training.trainer import Monitor, train
+
+PARALLEL_ENVIRONMENTS = 25
+"""Environments stepped together in one process; outcomes do not depend on it."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (runs done, runs in all, what was done last)."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained on which demonstrations."""
+
+    name: str
+    """Folder name and key, for example "pb-kl-low"."""
+    label: str
+    """For people, for example "PB + KL, 10 nearest failures"."""
+    condition: Condition
+    episodes: Sequence[int]
+    """Episode indices to train on."""
+    kl: bool = True
+    """Whether the KL term may act."""
+    balanced: bool = False
+    """Draw successes and failures equally often."""
+    paper: str = ""
+    """The paper's success rate for the same cell, in %."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run of one arm, with its rollouts."""
+
+    arm: Arm
+    seed: int
+    demos: DemoSet
+    recipe: Recipe
+    out: Path
+    device: str
+    roll_out: bool = True
+
+    @property
+    def run(self) -> Path:
+        """Folder of this run."""
+        return run_folder(self.out, self.arm.name, self.seed)
+
+
+def run_folder(out: Path, arm: str, seed: int) -> Path:
+    """Where a run of an arm lives."""
+    return out / "runs" / arm / f"seed-{seed}"
+
+
+def train_job(job: Job, monitor: Monitor | None = None) -> Checkpoint:
+    """Train one run, or load it when it is done.
+
+    Raises:
+        CheckpointError: when its folder holds a run of other data or settings.
+    """
+    recipe = job.recipe
+    return train(
+        job.demos.subset(job.arm.episodes),
+        job.run,
+        act=replace(recipe.act, condition=job.arm.condition),
+        loss=recipe.loss if job.arm.kl else replace(recipe.loss, kl_weight=0.0),
+        config=replace(recipe.train, balanced=job.arm.balanced),
+        seed=job.seed,
+        device=job.device,
+        monitor=monitor,
+    )
+
+
+def evaluate_checkpoint(
+    checkpoint: Checkpoint, arm: str, recipe: Recipe, device: str
+) -> list[Rollout]:
+    """Roll one trained policy out from the recipe's initial states."""
+    name = recipe.collect.environment
+    environments = [make_environment(name) for _ in range(PARALLEL_ENVIRONMENTS)]
+    states = initial_states(environments[0], recipe.rollouts, recipe.state_seed)
+    return roll_out(
+        checkpoint.agent(device),
+        environments,
+        states,
+        arm=arm,
+        seed=checkpoint.seed,
+        config=recipe.controller,
+        image_size=recipe.image_size,
+    )
+
+
+def run_job(job: Job) -> list[Rollout]:
+    """Train and evaluate one run, doing nothing twice."""
+    checkpoint = train_job(job)
+    if not job.roll_out:
+        return []
+    finished = _finished_rollouts(job)
+    if finished is not None:
+        return finished
+    rollouts = evaluate_checkpoint(checkpoint, job.arm.name, job.recipe, job.device)
+    RolloutLog(rollouts).save(job.run / "rollouts.parquet")
+    write_json(job.run / "evaluation.json", "evaluation", 1, _evaluation_settings(job.recipe))
+    return rollouts
+
+
+def _evaluation_settings(recipe: Recipe) -> dict[str, object]:
+    return {
+        "environment": recipe.collect.environment,
+        "rollouts": recipe.rollouts,
+        "state_seed": recipe.state_seed,
+        "controller": asdict(recipe.controller),
+    }
+
+
+def _finished_rollouts(job: Job) -> list[Rollout] | None:
+    """The rollouts of a run that was evaluated with these very settings after its training."""
+    path = job.run / "evaluation.json"
+    if not path.exists() or path.stat().st_mtime < (job.run / FILE).stat().st_mtime:
+        return None
+    settings = read_json(path, "evaluation", 1)
+    if any(settings.get(name) != value for name, value in _evaluation_settings(job.recipe).items()):
+        return None
+    return list(RolloutLog.load(job.run / "rollouts.parquet").rollouts)
+
+
+def run_all(
+    jobs: Sequence[Job], *, workers: int | None = None, progress: Progress | None = None
+) -> RolloutLog:
+    """Run every job, several at a time, and collect the rollouts.
+
+    On the CPU each run has one core to itself; on a GPU runs go one after another.
+
+    Args:
+        jobs: what to run.
+        workers: processes; as many as there are cores when None.
+        progress: told after every run.
+    """
+    if not jobs:
+        raise ArtifactError("no arm to run", remedy="choose at least one arm and one seed")
+    if workers is None:
+        workers = 1 if jobs[0].device != "cpu" else min(os.cpu_count() or 1, len(jobs))
+    rollouts: dict[tuple[str, int], list[Rollout]] = {}
+    for done, (job, result) in enumerate(_results(jobs, workers), start=1):
+        rollouts[job.arm.name, job.seed] = result
+        if progress:
+            progress(done, len(jobs), _describe(job, result))
+    return RolloutLog([r for job in jobs for r in rollouts[job.arm.name, job.seed]])
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, list[Rollout]]]:
+    if workers == 1:
+        for job in jobs:
+            yield job, run_job(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_use_one_core) as pool:
+        futures = {pool.submit(run_job, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _use_one_core() -> None:
+    torch.set_num_threads(1)
+
+
+def _describe(job: Job, rollouts: Sequence[Rollout]) -> str:
+    if not rollouts:
+        return f"{job.arm.name} seed {job.seed}"
+    rate = sum(r.success for r in rollouts) / len(rollouts)
+    return f"{job.arm.name} seed {job.seed}: {rate:.0%}"
+
+
+def jobs_of(
+    arms: Sequence[Arm], seeds: Sequence[int], demos: DemoSet, recipe: Recipe, out: Path, device: str
+) -> list[Job]:
+    """Every arm with every seed; seeds outermost, so that unfinished tables are balanced."""
+    seen = {camera: demos.images[camera] for camera in recipe.act.cameras if camera in demos.images}
+    demos = replace(demos, images=seen)
+    return [Job(arm, seed, demos, recipe, out, device) for seed in seeds for arm in arms]
+
+
+def labels(arms: Sequence[Arm]) -> Mapping[str, str]:
+    """Arm name -> readable label."""
+    return {arm.name: arm.label for arm in arms}

@@ -1,0 +1,92 @@
+"""Talking to people: progress and results on a terminal, plain lines elsewhere, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Console:
+    """Progress on standard error, results on standard output.
+
+    Args:
+        as_json: print one JSON object on standard output at the end and nothing else there.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._bar: Any = None
+        self._task: Any = None
+        self._stage, self._started, self._last_line = "", time.monotonic(), 0.0
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Show how far a stage is, and how long it will take.
+
+        `what` starts with the name of the stage; a change of stage starts a new line.
+        """
+        stage = what.split()[0] if what else ""
+        fresh = stage != self._stage and total != done
+        if (stage, total) != (self._stage, getattr(self, "_total", None)) and fresh:
+            self._started = time.monotonic()
+        self._stage, self._total = stage, total
+        if sys.stderr.isatty() and not self.as_json:
+            self._draw(done, total, what)
+        else:
+            self._print_line(done, total, what)
+
+    def _draw(self, done: int, total: int, what: str) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=RichConsole(stderr=True),
+            )
+            self._bar.start()
+        if self._task is None or self._bar.tasks[self._task].total != total:
+            self._task = self._bar.add_task(what, total=total)
+        self._bar.update(self._task, completed=done, description=what)
+
+    def _print_line(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        left = ""
+        if 0 < done < total:
+            seconds = (now - self._started) / done * (total - done)
+            left = f", about {_duration(seconds)} left"
+        print(f"{done}/{total} {what}{left}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the progress display."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def result(self, text: str, content: Mapping[str, Any]) -> None:
+        """Say what came out: text for people, or the JSON object."""
+        self.close()
+        print(json.dumps(content) if self.as_json else text, flush=True)
+
+    def error(self, message: str) -> None:
+        """One line on standard error."""
+        self.close()
+        print(f"outtakes: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,143 @@
+"""Training batches: a pure function of (seed, step), so that resuming needs no sampler state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from outtakes.data.demo import DemoSet
+from outtakes.data.normalize import Normalizer
+from outtakes.shapes import Bool, Float, Int, UInt8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch, standardised and on the device."""
+
+    demo: Int[Tensor, "B"]
+    """Index of each sample's demonstration in its `DemoSet`: its row in the PB table."""
+    other_demo: Int[Tensor, "B"]
+    """A random demonstration of the other outcome; the sample's own when there is none."""
+    success: Bool[Tensor, "B"]
+    state: Float[Tensor, "B S"]
+    environment_state: Float[Tensor, "B E"]
+    images: Mapping[str, UInt8[Tensor, "B height width 3"]]
+    action: Float[Tensor, "B L A"]
+    """Actions from the sampled time step on; past the end the last one repeats."""
+    valid: Bool[Tensor, "B L"]
+    """False past the end of the demonstration."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which (demonstration, time step) pairs one batch holds."""
+
+    demo: np.ndarray
+    """(B,) int64."""
+    time: np.ndarray
+    """(B,) int64."""
+    other_demo: np.ndarray
+    """(B,) int64."""
+
+
+class Sampler:
+    """Draws samples: each epoch is one random time step of every demonstration, shuffled.
+
+    Args:
+        demos: the training demonstrations.
+        seed: of everything drawn.
+        batch_size: B.
+        balanced: draw successes and failures equally often instead of every demonstration.
+    """
+
+    def __init__(
+        self, demos: DemoSet, *, seed: int, batch_size: int, balanced: bool = False
+    ) -> None:
+        self.seed, self.batch_size = seed, batch_size
+        self.lengths, self.successes = demos.lengths, demos.successes
+        self.balanced = balanced and 0 < self.successes.sum() < len(demos)
+        self._by_outcome = [np.flatnonzero(~self.successes), np.flatnonzero(self.successes)]
+
+    def draw(self, step: int) -> Samples:
+        """The samples of one step, whatever was drawn before."""
+        rng = np.random.default_rng([self.seed, 1, step])
+        demo = self._balanced(rng) if self.balanced else self._epochs(step)
+        time = (rng.random(len(demo)) * self.lengths[demo]).astype(np.int64)
+        return Samples(demo, time, self._of_other_outcome(demo, rng))
+
+    def _epochs(self, step: int) -> np.ndarray:
+        """A stretch of the endless sequence of shuffled epochs."""
+        n = len(self.lengths)
+        position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        orders = {
+            epoch: np.random.default_rng([self.seed, 0, epoch]).permutation(n)
+            for epoch in np.unique(position // n)
+        }
+        return np.array([orders[p // n][p % n] for p in position])
+
+    def _balanced(self, rng: np.random.Generator) -> np.ndarray:
+        outcome = np.arange(self.batch_size) % 2
+        return np.array([rng.choice(self._by_outcome[o]) for o in outcome])
+
+    def _of_other_outcome(self, demo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if any(len(demos) == 0 for demos in self._by_outcome):
+            return demo
+        pick = rng.random(len(demo))
+        others = [self._by_outcome[int(not success)] for success in self.successes[demo]]
+        return np.array([o[int(p * len(o))] for o, p in zip(others, pick, strict=True)])
+
+
+class DeviceDemos:
+    """A `DemoSet` standardised and resident on a device, where batches are cut by indexing.
+
+    Images stay uint8, and stay memory-mapped on the CPU unless the device is a GPU.
+    """
+
+    def __init__(
+        self, demos: DemoSet, normalizer: Normalizer, cameras: tuple[str, ...], device: torch.device
+    ) -> None:
+        self.device = device
+        normalizer = normalizer.to(device)
+        self.state = normalizer.state.standardise(_on(demos.state, device))
+        self.environment_state = normalizer.environment_state.standardise(
+            _on(demos.environment_state, device)
+        )
+        self.action = normalizer.action.standardise(_on(demos.action, device))
+        self.starts = _on(demos.starts, device)
+        self.success = _on(demos.successes, device)
+        self.images = {camera: _frames(demos.images[camera], device) for camera in cameras}
+
+    def batch(self, samples: Samples, chunk: int) -> Batch:
+        """Cut the action chunks and observations of these samples."""
+        demo = _on(samples.demo, self.device)
+        row = self.starts[demo] + _on(samples.time, self.device)
+        steps = row[:, None] + torch.arange(chunk, device=self.device)
+        end = self.starts[demo + 1][:, None]
+        return Batch(
+            demo=demo,
+            other_demo=_on(samples.other_demo, self.device),
+            success=self.success[demo],
+            state=self.state[row],
+            environment_state=self.environment_state[row],
+            images={camera: _rows(frames, row) for camera, frames in self.images.items()},
+            action=self.action[torch.minimum(steps, end - 1)],
+            valid=steps < end,
+        )
+
+
+def _on(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def _frames(frames: np.ndarray, device: torch.device) -> Tensor | np.ndarray:
+    return frames if device.type == "cpu" else _on(frames, device)
+
+
+def _rows(frames: Tensor | np.ndarray, row: Tensor) -> Tensor:
+    if isinstance(frames, Tensor):
+        return frames[row]
+    return torch.from_numpy(frames[row.numpy()])

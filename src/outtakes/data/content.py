@@ -1,0 +1,42 @@
+"""The content hash: what a frame cache is named after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from outtakes.errors import DatasetError
+
+
+def content_hash(files: Mapping[str, Path], request: Mapping[str, Any]) -> str:
+    """Hash of these files' names, sizes and bytes, and of how they are to be read.
+
+    Args:
+        files: relative path -> file.
+        request: JSON-able settings that change what is read, such as the image size.
+
+    Raises:
+        DatasetError: when a file is missing or unreadable.
+    """
+    header = json.dumps(dict(request), sort_keys=True)
+    digest = hashlib.blake2b(header.encode(), digest_size=16)
+    for name, path in sorted(files.items()):
+        content, size = _file_digest(path)
+        digest.update(json.dumps([name, size, content]).encode())
+    return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> tuple[str, int]:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+            return digest.hexdigest(), file.tell()
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read a file of the dataset ({error.strerror})",
+            where=path,
+            remedy="restore it, or export the dataset again",
+        ) from error

@@ -1,0 +1,179 @@
+"""Demonstrations in memory: what every later stage reads.
+
+Dimensions, here and everywhere in Outtakes:
+
+    B batch   T time steps of one episode   L action chunk   N demonstrations   R rows (all frames)
+    S state   E environment state   A action   P parametric bias   D width   H heads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+
+from outtakes.errors import DatasetError
+
+
+class Outcome(StrEnum):
+    """How a demonstration ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demonstration: a view of its rows in a `DemoSet`."""
+
+    episode_index: int
+    """Index of the episode in the dataset it came from."""
+    outcome: Outcome
+    state: np.ndarray
+    """(T, S) float32, proprioception."""
+    environment_state: np.ndarray
+    """(T, E) float32, object poses; E = 0 when the dataset has none."""
+    action: np.ndarray
+    """(T, A) float32, the command sent at each step."""
+    images: Mapping[str, np.ndarray]
+    """Camera name -> (T, height, width, 3) uint8."""
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+
+@dataclass(frozen=True)
+class DemoSet:
+    """Every demonstration of one dataset, as flat arrays over all R rows.
+
+    Demonstration i owns rows `starts[i]:starts[i + 1]`. Images may be memory maps; nothing here
+    copies them.
+
+    Raises:
+        DatasetError: on mismatched shapes, NaN or infinite values, or an empty set.
+    """
+
+    name: str
+    """Where the data came from, for messages: a path or a hub id."""
+    content_hash: str
+    """Hash of what was read; equal hashes mean equal data."""
+    fps: float
+    """Frames a second."""
+    episode_indices: np.ndarray
+    """(N,) int64, strictly increasing."""
+    successes: np.ndarray
+    """(N,) bool, True where the demonstration succeeded."""
+    starts: np.ndarray
+    """(N + 1,) int64 row offsets."""
+    state: np.ndarray
+    """(R, S) float32."""
+    environment_state: np.ndarray
+    """(R, E) float32; E = 0 when the dataset has none."""
+    action: np.ndarray
+    """(R, A) float32."""
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Camera name -> (R, height, width, 3) uint8."""
+    tasks: Sequence[str] = ()
+    """(N,) task descriptions, or empty."""
+
+    def __post_init__(self) -> None:
+        self._check_shapes()
+        for name in ("state", "environment_state", "action"):
+            self._check_finite(name)
+
+    def _check_shapes(self) -> None:
+        n, rows = len(self.episode_indices), len(self.action)
+        if n == 0:
+            raise DatasetError("no episodes", where=self.name, remedy="record or select some")
+        if self.starts.shape != (n + 1,) or self.starts[0] != 0 or self.starts[-1] != rows:
+            raise DatasetError(
+                f"episode bounds {self.starts.shape} do not cover {rows} rows of {n} episodes",
+                where=self.name,
+                remedy="the dataset's index is damaged; export it again",
+            )
+        sized = {"state": self.state, "environment_state": self.environment_state, **self.images}
+        for name, array in sized.items():
+            if len(array) != rows:
+                raise DatasetError(
+                    f"{name} has {len(array)} rows, action has {rows}",
+                    where=self.name,
+                    remedy="every feature must have one row a frame; export the dataset again",
+                )
+        if len(self.successes) != n:
+            raise DatasetError(
+                f"{len(self.successes)} outcomes for {n} episodes",
+                where=self.name,
+                remedy="label every episode",
+            )
+
+    def _check_finite(self, name: str) -> None:
+        bad = ~np.isfinite(getattr(self, name)).all(axis=1)
+        if bad.any():
+            row = int(np.argmax(bad))
+            i = int(np.searchsorted(self.starts, row, side="right")) - 1
+            raise DatasetError(
+                f"{name} is not finite at frame {row - int(self.starts[i])}",
+                where=f"{self.name}, episode {self.episode_indices[i]}",
+                remedy="drop or repair that episode",
+            )
+
+    def __len__(self) -> int:
+        return len(self.episode_indices)
+
+    def __getitem__(self, i: int) -> Demo:
+        rows = slice(int(self.starts[i]), int(self.starts[i + 1]))
+        return Demo(
+            episode_index=int(self.episode_indices[i]),
+            outcome=Outcome.SUCCESS if self.successes[i] else Outcome.FAILURE,
+            state=self.state[rows],
+            environment_state=self.environment_state[rows],
+            action=self.action[rows],
+            images={camera: frames[rows] for camera, frames in self.images.items()},
+        )
+
+    def __iter__(self) -> Iterator[Demo]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) int64, number of frames of each demonstration."""
+        return np.diff(self.starts)
+
+    def episodes(self, outcome: Outcome) -> list[int]:
+        """Episode indices with this outcome, ascending."""
+        wanted = self.successes == (outcome is Outcome.SUCCESS)
+        return [int(e) for e in self.episode_indices[wanted]]
+
+    def subset(self, episodes: Sequence[int]) -> DemoSet:
+        """The demonstrations of these episode indices, in dataset order.
+
+        Raises:
+            DatasetError: when an episode is not in the set.
+        """
+        wanted = np.array(sorted(set(episodes)), dtype=np.int64)
+        missing = np.setdiff1d(wanted, self.episode_indices)
+        if len(missing):
+            raise DatasetError(
+                f"episode {missing[0]} is not in the dataset",
+                where=self.name,
+                remedy="choose among its episode indices",
+            )
+        keep = np.flatnonzero(np.isin(self.episode_indices, wanted))
+        if len(keep) == len(self):
+            return self
+        rows = np.concatenate(
+            [np.arange(self.starts[i], self.starts[i + 1]) for i in keep] or [np.empty(0, int)]
+        )
+        return replace(
+            self,
+            episode_indices=self.episode_indices[keep],
+            successes=self.successes[keep],
+            starts=np.concatenate([[0], np.cumsum(self.lengths[keep])]),
+            state=self.state[rows],
+            environment_state=self.environment_state[rows],
+            action=self.action[rows],
+            images={camera: frames[rows] for camera, frames in self.images.items()},
+            tasks=[self.tasks[i] for i in keep] if self.tasks else (),
+        )

@@ -1,0 +1,223 @@
+"""The frame cache: every frame decoded once, so that training and ranking never decode a video.
+
+A cache is a folder that holds one `DemoSet`:
+
+    demos.json          name, content hash, frame rate, tasks, camera names and shapes
+    demos.safetensors   every numeric array
+    <camera>.npy        (R, height, width, 3) uint8, memory-mapped when read
+
+It is named after a hash of the bytes it was made from, so it cannot go stale, and it is written
+under another name and renamed, so it is whole or absent. Reading one needs numpy and safetensors
+alone: copy the folder to a bare GPU machine and train there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from outtakes.data.demo import DemoSet
+from outtakes.data.frame_file import FrameFile, flush
+from outtakes.errors import DatasetError, MachineError
+
+FORMAT = 1
+"""Version of the layout above."""
+
+_NUMBERS = (
+    "episode_indices",
+    "successes",
+    "starts",
+    "state",
+    "environment_state",
+    "action",
+)
+
+
+def cache_root() -> Path:
+    """Where caches live: `$OUTTAKES_CACHE`, else `$XDG_CACHE_HOME/outtakes`, else
+    `~/.cache/outtakes`."""
+    if own := os.environ.get("OUTTAKES_CACHE"):
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "outtakes"
+
+
+def save_cache(folder: Path, demos: DemoSet) -> None:
+    """Write `demos` as a frame cache.
+
+    Raises:
+        MachineError: when the folder cannot be written or the disk is full.
+    """
+    with new_cache(folder) as draft:
+        for camera, frames in demos.images.items():
+            with FrameFile(draft / frame_file_name(camera), len(frames)) as file:
+                for row, frame in enumerate(frames):
+                    file.write(row, frame)
+        write_numbers(draft, demos)
+
+
+def frame_file_name(camera: str) -> str:
+    """File name of a camera's frames.
+
+    Raises:
+        DatasetError: when the camera's name would not make a plain file name.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", camera):
+        raise DatasetError(
+            f"camera name {camera!r} cannot name a file",
+            remedy="rename it with letters, digits, '_', '-' and '.'",
+        )
+    return f"{camera}.npy"
+
+
+def write_numbers(draft: Path, demos: DemoSet) -> None:
+    """Write everything but the frames into a cache in the making."""
+    tensors = {name: np.ascontiguousarray(getattr(demos, name)) for name in _NUMBERS}
+    numbers = save_tensors(tensors)
+    facts = {
+        "format": FORMAT,
+        "name": demos.name,
+        "content_hash": demos.content_hash,
+        "fps": demos.fps,
+        "tasks": list(demos.tasks),
+        "cameras": {camera: list(frames.shape) for camera, frames in demos.images.items()},
+        "numbers": hashlib.blake2b(numbers, digest_size=16).hexdigest(),
+    }
+    for name, content in (
+        ("demos.safetensors", numbers),
+        ("demos.json", json.dumps(facts, indent=1).encode()),
+    ):
+        with (draft / name).open("wb") as file:
+            file.write(content)
+            flush(file)
+
+
+@contextmanager
+def new_cache(folder: Path) -> Iterator[Path]:
+    """A temporary sibling of `folder`, which takes its name when the block succeeds.
+
+    Two processes may make the same cache at once: the first to finish keeps the name, and the
+    other's equal copy is thrown away.
+
+    Raises:
+        MachineError: when the folder cannot be written or the disk is full.
+    """
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        _install(draft, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _install(draft: Path, folder: Path) -> None:
+    while not _renamed(draft, folder):
+        if _same_cache(draft, folder):
+            return
+        shutil.rmtree(folder)
+
+
+def _renamed(draft: Path, folder: Path) -> bool:
+    try:
+        draft.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _same_cache(draft: Path, folder: Path) -> bool:
+    try:
+        return load_cache(draft).content_hash == load_cache(folder).content_hash
+    except DatasetError:
+        return False
+
+
+def _unwritable(folder: Path, error: OSError) -> MachineError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what, remedy = "no space left for the frame cache", "free some, or "
+    else:
+        what, remedy = f"cannot write the frame cache ({error.strerror})", ""
+    return MachineError(
+        what, where=folder, remedy=f"{remedy}point OUTTAKES_CACHE at a folder with room"
+    )
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether `folder` looks like a frame cache."""
+    return (folder / "demos.json").is_file()
+
+
+def load_cache(folder: Path) -> DemoSet:
+    """Read a frame cache; frames stay on disk until they are used.
+
+    Raises:
+        DatasetError: when the folder is not a frame cache or is damaged.
+    """
+    if not is_cache(folder):
+        raise DatasetError(
+            "not a frame cache (no demos.json)", where=folder, remedy="give the path of one"
+        )
+    try:
+        return _load(folder)
+    except _DAMAGE as error:
+        raise DatasetError(
+            f"damaged frame cache ({error})",
+            where=folder,
+            remedy="delete the folder and read the dataset again",
+        ) from error
+
+
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+    DatasetError,
+)
+"""All that reading a file somebody has meddled with may raise."""
+
+
+def _load(folder: Path) -> DemoSet:
+    facts = json.loads((folder / "demos.json").read_text(encoding="utf-8"))
+    if facts["format"] != FORMAT:
+        raise ValueError(f"format {facts['format']}, this version of Outtakes reads {FORMAT}")
+    numbers = (folder / "demos.safetensors").read_bytes()
+    if hashlib.blake2b(numbers, digest_size=16).hexdigest() != facts["numbers"]:
+        raise ValueError("demos.safetensors has changed")
+    tensors = load_tensors(numbers)
+    return DemoSet(
+        name=facts["name"],
+        content_hash=facts["content_hash"],
+        fps=float(facts["fps"]),
+        images={c: _map_frames(folder, c, shape) for c, shape in facts["cameras"].items()},
+        tasks=facts["tasks"],
+        **{name: tensors[name] for name in _NUMBERS},
+    )
+
+
+def _map_frames(folder: Path, camera: str, shape: list[int]) -> np.ndarray:
+    frames = np.load(folder / frame_file_name(camera), mmap_mode="r", allow_pickle=False)
+    if frames.dtype != np.uint8 or list(frames.shape) != shape:
+        raise ValueError(f"{camera}.npy holds {frames.dtype} {frames.shape}, expected {shape}")
+    return frames

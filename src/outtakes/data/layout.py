@@ -1,0 +1,248 @@
+"""Where a LeRobot dataset v3.0 keeps what: its metadata, read and checked.
+
+Read straight from `meta/` with pyarrow: LeRobot's own class downloads from the hub whenever a
+file is missing and copies the index into a cache of its own, and its import takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from outtakes.data.parquet import column_names, read_table, reading
+from outtakes.errors import DatasetError, UnknownName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CAMERA_PREFIX = "observation.images."
+"""What LeRobot puts before a camera's name."""
+
+
+@dataclass(frozen=True)
+class VideoSpans:
+    """Where each episode lies in one camera's video files."""
+
+    files: Sequence[str]
+    """(N,) path of each episode's video, relative to the dataset."""
+    from_timestamps: np.ndarray
+    """(N,) seconds from the start of the file to the episode's first frame."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The index of one dataset."""
+
+    root: Path
+    fps: float
+    features: Mapping[str, Mapping[str, Any]]
+    """LeRobot feature name -> dtype, shape and more."""
+    episode_indices: np.ndarray
+    """(N,) int64, strictly increasing."""
+    lengths: np.ndarray
+    """(N,) int64, frames of each episode."""
+    tasks: Sequence[str]
+    """(N,) instructions in words."""
+    data_files: Sequence[str]
+    """Parquet files relative to the dataset, each once, in order."""
+    videos: Mapping[str, VideoSpans]
+    """Feature name of each camera stored as video -> its spans."""
+
+    @property
+    def cameras(self) -> dict[str, str]:
+        """Name of each colour camera, without LeRobot's prefix -> its feature."""
+        return {
+            name.removeprefix(CAMERA_PREFIX).removeprefix("observation."): name
+            for name, feature in self.features.items()
+            if feature.get("dtype") in ("video", "image") and not _is_depth(feature)
+        }
+
+    def choose_cameras(self, wanted: Sequence[str] | None) -> list[str]:
+        """These cameras, or all of them.
+
+        Raises:
+            UnknownName: when the dataset lacks one.
+        """
+        for camera in wanted or ():
+            if camera not in self.cameras:
+                raise UnknownName("camera", camera, self.cameras)
+        return list(self.cameras if wanted is None else dict.fromkeys(wanted))
+
+    def files(self, cameras: Sequence[str]) -> dict[str, Path]:
+        """Every file that reading these cameras depends on: relative path -> file."""
+        videos = [self.videos.get(self.cameras[camera]) for camera in cameras]
+        names = {file for spans in videos if spans for file in spans.files}
+        names.update(self.data_files)
+        for folder in ("meta", "data"):
+            found = (self.root / folder).rglob("*")
+            names.update(p.relative_to(self.root).as_posix() for p in found if p.is_file())
+        return {name: self.root / name for name in names}
+
+
+def _is_depth(feature: Mapping[str, Any]) -> bool:
+    info = feature.get("info") or {}
+    return bool(info.get("is_depth_map") or info.get("video.is_depth_map"))
+
+
+def read_layout(root: Path) -> Layout:
+    """Read and check the metadata of a dataset.
+
+    Raises:
+        DatasetError: when there is no dataset, it is of another version, or it is damaged.
+    """
+    info = _read_info(root)
+    episodes = _read_episodes(root)
+    column = {name: episodes[name].to_pylist() for name in episodes.column_names}
+    _check_lengths(root, column)
+    data = _Template(root, info["data_path"], "data_path")
+    return Layout(
+        root=root,
+        fps=float(info["fps"]),
+        features=info["features"],
+        episode_indices=np.array(column["episode_index"], dtype=np.int64),
+        lengths=np.array(column["length"], dtype=np.int64),
+        tasks=[str(tasks[0]) if tasks else "" for tasks in column.get("tasks", [])],
+        data_files=list(dict.fromkeys(data.fill_all(column, "data"))),
+        videos=dict(_read_videos(root, info, column)),
+    )
+
+
+def _read_info(root: Path) -> dict[str, Any]:
+    if not root.is_dir():
+        raise DatasetError(
+            "no such dataset folder",
+            where=root,
+            remedy="check the path; fetch a hub dataset first with "
+            "'hf download --repo-type dataset NAME --local-dir DIR'",
+        )
+    path = root / "meta" / "info.json"
+    if not path.is_file():
+        raise DatasetError(
+            "not a LeRobot dataset (no meta/info.json)",
+            where=root,
+            remedy="give the folder that holds meta/, data/ and videos/",
+        )
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"cannot read the dataset's description ({error})", where=path, remedy=_EXPORT
+        ) from error
+    _check_info(root, path, info)
+    return info
+
+
+_EXPORT = "restore the file, or export the dataset again"
+
+
+def _check_info(root: Path, path: Path, info: Any) -> None:
+    version = str(info.get("codebase_version")) if isinstance(info, dict) else "none"
+    if version.startswith("v2."):
+        raise DatasetError(
+            f"dataset of version {version}",
+            where=root,
+            remedy="convert it with 'python -m lerobot.scripts.convert_dataset_v21_to_v30 "
+            f"--repo-id={root.parent.name}/{root.name} --root={root} --push-to-hub=false'",
+        )
+    if not version.startswith("v3."):
+        raise DatasetError(
+            f"dataset of version {version}, Outtakes reads v3.0", where=path, remedy=_EXPORT
+        )
+    features, fps, data_path = (info.get(key) for key in ("features", "fps", "data_path"))
+    sound = isinstance(features, dict) and all(isinstance(f, dict) for f in features.values())
+    if not (sound and isinstance(fps, int | float) and fps > 0 and isinstance(data_path, str)):
+        raise DatasetError(
+            "features, fps or data_path is missing or malformed", where=path, remedy=_EXPORT
+        )
+
+
+def _read_episodes(root: Path) -> pa.Table:
+    files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
+    if not files:
+        raise DatasetError("no episodes (meta/episodes is empty)", where=root, remedy=_EXPORT)
+    tables = [_read_index(file) for file in files]
+    with reading(files[0].parent):
+        import pyarrow as pa
+
+        return pa.concat_tables(tables, promote_options="default").sort_by("episode_index")
+
+
+def _read_index(file: Path) -> pa.Table:
+    names = [name for name in column_names(file) if not name.startswith("stats/")]
+    missing = {"episode_index", "length", "data/chunk_index", "data/file_index"} - set(names)
+    if missing:
+        raise DatasetError(f"no column {sorted(missing)[0]}", where=file, remedy=_EXPORT)
+    return read_table(file, names)
+
+
+def _check_lengths(root: Path, column: Mapping[str, list]) -> None:
+    episodes = column["episode_index"]
+    where = root / "meta" / "episodes"
+    for previous, episode in zip([-1, *episodes[:-1]], episodes, strict=True):
+        if episode is None or episode <= previous:
+            raise DatasetError(
+                f"episode {episode} follows episode {previous} in the index",
+                where=where,
+                remedy=_EXPORT,
+            )
+    for episode, length in zip(episodes, column["length"], strict=True):
+        if length is None or length < 1:
+            raise DatasetError(
+                f"episode {episode} has {length} frames", where=where, remedy=_EXPORT
+            )
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A path template of info.json, never trusted to stay inside the dataset."""
+
+    root: Path
+    text: str
+    name: str
+
+    def fill_all(self, column: Mapping[str, list], prefix: str, **extra: str) -> list[str]:
+        """The path of each episode's file."""
+        pairs = zip(column[f"{prefix}/chunk_index"], column[f"{prefix}/file_index"], strict=True)
+        return [self.fill(chunk_index=chunk, file_index=file, **extra) for chunk, file in pairs]
+
+    def fill(self, **values: Any) -> str:
+        try:
+            path = self.text.format(**values)
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
+            raise DatasetError(
+                f"{self.name} {self.text!r} cannot be filled in ({error!r})",
+                where=self.root / "meta" / "info.json",
+                remedy=_EXPORT,
+            ) from error
+        parts = PurePosixPath(path.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in path:
+            raise DatasetError(
+                f"{self.name} leads out of the dataset's folder: {path}",
+                where=self.root / "meta" / "info.json",
+                remedy="use a dataset from a source you trust",
+            )
+        return path
+
+
+def _read_videos(
+    root: Path, info: Mapping[str, Any], column: Mapping[str, list]
+) -> Iterator[tuple[str, VideoSpans]]:
+    for name, feature in info["features"].items():
+        if feature.get("dtype") != "video":
+            continue
+        prefix = f"videos/{name}"
+        if f"{prefix}/from_timestamp" not in column or not info.get("video_path"):
+            raise DatasetError(f"no index of the videos of {name}", where=root, remedy=_EXPORT)
+        template = _Template(root, info["video_path"], "video_path")
+        yield (
+            name,
+            VideoSpans(
+                template.fill_all(column, prefix, video_key=name),
+                np.array(column[f"{prefix}/from_timestamp"], dtype=np.float64),
+            ),
+        )

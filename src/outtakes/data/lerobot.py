@@ -1,0 +1,254 @@
+"""LeRobot datasets, in and out.
+
+`write_dataset` records with LeRobot itself, so that its tools, its hub and other trainers open
+what it leaves. `read_dataset` reads any LeRobotDataset v3.0, with images or videos, through the
+frame cache. This is the only module that imports LeRobot, and it never touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import traceback
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outtakes.data import frames, outcomes
+from outtakes.data.content import content_hash
+from outtakes.data.decode import fill_cache
+from outtakes.data.demo import DemoSet
+from outtakes.data.features import check_recording, describe_features, frame_shape
+from outtakes.data.layout import Layout, read_layout
+from outtakes.data.recording import Recording
+from outtakes.errors import DatasetError, MachineError
+from outtakes.files import unwritable
+
+if TYPE_CHECKING:
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+RECORDINGS = "meta/recordings.jsonl"
+"""Where the metadata of recordings is kept inside a dataset, one JSON object an episode."""
+
+
+def write_dataset(
+    root: Path,
+    recordings: Iterable[Recording],
+    *,
+    fps: int,
+    robot_type: str = "panda",
+    names: Mapping[str, Sequence[str]] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Write recordings as a LeRobotDataset v3.0, one at a time.
+
+    The dataset takes shape under another name and gets its own at the end: a kill leaves none.
+
+    Args:
+        root: folder of the new dataset; must not exist or be empty.
+        recordings: the episodes, all with the same features; consumed once.
+        fps: frames a second.
+        robot_type: stored with the dataset.
+        names: feature name -> names of its dimensions, where known.
+        progress: called with the number of episodes written so far.
+
+    Returns:
+        `root`.
+
+    Raises:
+        DatasetError: when `root` is taken, there is no recording, or recordings differ in shape.
+        MachineError: when LeRobot is missing, or the disk is full or not writable.
+    """
+    root = Path(root)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DatasetError(
+            "there is something there already", where=root, remedy="choose a new --out"
+        )
+    draft = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with _disk_errors(root.parent):
+            root.parent.mkdir(parents=True, exist_ok=True)
+        _record(draft, recordings, fps, robot_type, names or {}, progress)
+        with _disk_errors(root.parent):
+            draft.rename(root)
+    except BaseException as error:
+        _release(error)
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return root
+
+
+def _release(error: BaseException | None) -> None:
+    """Drop what the failed calls hold: LeRobot's writers, when they are deleted, write once more,
+    which must happen before their folder is removed."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    except RuntimeError as error:
+        # LeRobot's encoder threads pass an OSError on as text: "[Errno 28] No space left ...".
+        code = re.search(r"Encoder thread .*\[Errno (\d+)\]", str(error))
+        if code is None:
+            raise
+        raise unwritable(folder, OSError(int(code[1]), os.strerror(int(code[1])))) from error
+
+
+def _record(
+    draft: Path,
+    recordings: Iterable[Recording],
+    fps: int,
+    robot_type: str,
+    names: Mapping[str, Sequence[str]],
+    progress: Callable[[int], None] | None,
+) -> None:
+    dataset, features, metadata = None, {}, []
+    try:
+        for recording in recordings:
+            features = features or describe_features(recording, names)
+            check_recording(recording, features, len(metadata))
+            with _disk_errors(draft.parent):
+                dataset = dataset or _create(draft, fps, robot_type, features)
+                _add_episode(dataset, recording)
+            metadata.append({**recording.metadata, "episode_index": len(metadata)})
+            if progress is not None:
+                progress(len(metadata))
+    finally:
+        if dataset is not None:
+            with _disk_errors(draft.parent):
+                dataset.finalize()
+    if dataset is None:
+        raise DatasetError("no recordings", where=draft.parent, remedy="record some")
+    with _disk_errors(draft.parent):
+        _write_metadata(draft / RECORDINGS, metadata)
+
+
+def _write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
+    lines = [json.dumps(entry, default=lambda scalar: scalar.item()) for entry in metadata]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) -> LeRobotDataset:
+    try:
+        import av.logging
+        from lerobot.datasets.lerobot_dataset import LeRobotDataset
+    except ModuleNotFoundError as error:
+        raise MachineError(
+            "writing a dataset needs LeRobot", remedy="pip install 'outtakes[data]'"
+        ) from error
+    # Both write several lines an episode to the terminal unless told to log errors only.
+    os.environ.setdefault("SVT_LOG", "1")
+    av.logging.set_libav_level(av.logging.ERROR)
+    return LeRobotDataset.create(
+        repo_id=f"local/{draft.name}",
+        fps=fps,
+        features=features,
+        root=draft,
+        robot_type=robot_type,
+        video_backend="pyav",
+        streaming_encoding=True,
+        # Endless: LeRobot drops frames when the queue is full.
+        encoder_queue_maxsize=0,
+    )
+
+
+def _add_episode(dataset: LeRobotDataset, recording: Recording) -> None:
+    from lerobot.utils.utils import SuppressProgressBars
+
+    for t in range(len(recording)):
+        frame = {
+            name: a[t : t + 1].reshape(frame_shape(a)) for name, a in recording.features.items()
+        }
+        dataset.add_frame({**frame, "task": recording.task})
+    with SuppressProgressBars():
+        dataset.save_episode()
+
+
+def read_metadata(root: Path) -> dict[int, dict[str, Any]]:
+    """Episode index -> `Recording.metadata`; empty for datasets written by others.
+
+    Raises:
+        DatasetError: when the file is damaged.
+    """
+    path = Path(root) / RECORDINGS
+    if not path.exists():
+        return {}
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {int(entry.pop("episode_index")): entry for entry in entries}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DatasetError(
+            f"cannot read the recordings' metadata ({error!r})", where=path, remedy="delete it"
+        ) from error
+
+
+def read_dataset(
+    path: Path | str,
+    *,
+    cameras: Sequence[str] | None = None,
+    image_size: int | None = None,
+    cache_dir: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DemoSet:
+    """Read a LeRobotDataset v3.0, decoding its frames at most once.
+
+    Args:
+        path: the dataset's folder.
+        cameras: which cameras, without "observation.images."; all when None, none when empty.
+        image_size: side in pixels of the square that images are averaged down to; as stored
+            when None, and then each camera must keep one size.
+        cache_dir: where frame caches live, instead of `frames.cache_root()`.
+        progress: called with (frames decoded so far, frames to decode).
+
+    Returns:
+        The demonstrations, images memory-mapped from the frame cache.
+
+    Raises:
+        DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
+        MachineError: when the cache cannot be written.
+    """
+    layout = read_layout(Path(path))
+    chosen = layout.choose_cameras(cameras)
+    content = _hash(layout, chosen, image_size)
+    folder = (cache_dir or frames.cache_root()) / content
+    demos = _load_whole(folder, content)
+    if demos is None:
+        with frames.new_cache(folder) as draft:
+            fill_cache(draft, layout, chosen, image_size, content, progress)
+            if _hash(read_layout(layout.root), chosen, image_size) != content:
+                raise DatasetError(
+                    "the dataset changed while it was read",
+                    where=path,
+                    remedy="wait until it is written, then read it again",
+                )
+        demos = frames.load_cache(folder)
+    return replace(demos, name=str(path))
+
+
+def _hash(layout: Layout, cameras: Sequence[str], image_size: int | None) -> str:
+    files = layout.files(cameras)
+    sidecar = layout.root / outcomes.SIDECAR
+    if sidecar.exists():
+        files[outcomes.SIDECAR] = sidecar
+    request = {"format": frames.FORMAT, "cameras": list(cameras), "image_size": image_size}
+    return content_hash(files, request)
+
+
+def _load_whole(folder: Path, content: str) -> DemoSet | None:
+    try:
+        demos = frames.load_cache(folder)
+    except DatasetError:
+        return None
+    return demos if demos.content_hash == content else None

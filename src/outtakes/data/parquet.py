@@ -1,0 +1,129 @@
+"""Columns of a dataset's parquet files as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from outtakes.errors import DatasetError, MachineError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IMAGE_BATCH = 64
+"""Encoded images held in memory at once."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises while it reads `path` into a `DatasetError`."""
+    try:
+        import pyarrow as pa
+    except ModuleNotFoundError as error:
+        raise MachineError(
+            "reading a dataset needs pyarrow", remedy="pip install 'outtakes[data]'"
+        ) from error
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        what = "missing" if isinstance(error, FileNotFoundError) else "truncated or damaged"
+        raise DatasetError(
+            f"parquet file is {what}", where=path, remedy="restore it, or export again"
+        ) from error
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a parquet file.
+
+    Raises:
+        DatasetError: when the file is missing or damaged.
+    """
+    with reading(path):
+        import pyarrow.parquet as pq
+
+        return pq.read_schema(path).names
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pa.Table:
+    """These columns of a parquet file.
+
+    Raises:
+        DatasetError: when the file is missing or damaged or lacks a column.
+    """
+    lacking = [name for name in columns if name not in column_names(path)]
+    if lacking:
+        raise DatasetError(f"no column {lacking[0]}", where=path, remedy="export the dataset again")
+    with reading(path):
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(path).read(columns=list(columns))
+
+
+def numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:
+    """One column as (rows,) or, for vectors, (rows, d); nested vectors are flattened.
+
+    Raises:
+        DatasetError: when the vectors differ in length or the values are no numbers.
+    """
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    column = table[name].combine_chunks()
+    rows, scalar = len(column), True
+    while types.is_list(column.type) or types.is_fixed_size_list(column.type):
+        _check_width(table, name, column, path)
+        column, scalar = column.flatten(), False
+    if isinstance(column, pa.ExtensionArray):
+        column, scalar = column.storage.flatten(), False
+    values = column.to_numpy(zero_copy_only=False)
+    if values.dtype == object:
+        raise DatasetError(
+            f"column {name} has empty values or holds no numbers",
+            where=path,
+            remedy="export the dataset again",
+        )
+    return values if scalar else values.reshape(rows, -1)
+
+
+def _check_width(table: pa.Table, name: str, column: pa.Array, path: Path) -> None:
+    import pyarrow.compute as pc
+
+    # NaN where a frame has no vector at all, which differs from every width, its own included.
+    widths = pc.call_function("list_value_length", [column]).to_numpy(zero_copy_only=False)
+    odd = np.flatnonzero(~(widths == widths[0]))
+    if len(odd):
+        row = int(odd[0])
+        raise DatasetError(
+            f"{name} has {widths[row]:g} values in one frame and {widths[0]:g} in others",
+            where=f"{path}, episode {table['episode_index'][row]}",
+            remedy="every episode must record the same features; drop or repair that one",
+        )
+
+
+def image_bytes(path: Path, feature: str) -> Iterator[bytes]:
+    """The encoded images of one column, row by row.
+
+    Raises:
+        DatasetError: when the file is damaged or an image is stored elsewhere.
+    """
+    with reading(path):
+        import pyarrow.parquet as pq
+
+        for batch in pq.ParquetFile(path).iter_batches(IMAGE_BATCH, columns=[feature]):
+            for image in batch.column(0).to_pylist():
+                yield _bytes(image, path, feature)
+
+
+def _bytes(image: Mapping[str, Any] | None, path: Path, feature: str) -> bytes:
+    content = image.get("bytes") if isinstance(image, dict) else None
+    if not content:
+        raise DatasetError(
+            f"an image of {feature} is not in the file",
+            where=path,
+            remedy="export the dataset with its images embedded",
+        )
+    return content

@@ -1,0 +1,58 @@
+"""Mistakes the user can mend.
+
+Every error says what is wrong, where, and how to mend it, in one line. The command line prints
+that line and exits with code 2; any other exception is our own fault and exits with code 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class OuttakesError(Exception):
+    """Base of every mistake the user can mend.
+
+    Args:
+        what: what is wrong, with the offending value.
+        where: the file, folder or episode it is found in.
+        remedy: what to do about it, as an imperative.
+    """
+
+    def __init__(self, what: str, *, where: str | Path | None = None, remedy: str) -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        place = f" ({where})" if where is not None else ""
+        super().__init__(f"{what}{place}: {remedy}")
+
+
+class ConfigError(OuttakesError):
+    """A setting that cannot work."""
+
+
+class DatasetError(OuttakesError):
+    """A dataset that cannot be read or used as it stands."""
+
+
+class CheckpointError(OuttakesError):
+    """A run folder or checkpoint that cannot be used here."""
+
+
+class ArtifactError(OuttakesError):
+    """A result file (scores, selection, rollouts, ...) that is missing or malformed."""
+
+
+class MachineError(OuttakesError):
+    """The machine lacks something: disk space, a writable folder, OpenGL, a package."""
+
+
+class UnknownName(ConfigError):
+    """A name that is not in the list of valid ones."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        valid = sorted(valid)
+        close = get_close_matches(name, valid, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        super().__init__(
+            f"unknown {kind} {name!r}", remedy=f"{hint}choose one of {', '.join(valid)}"
+        )

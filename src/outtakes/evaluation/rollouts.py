@@ -1,0 +1,93 @@
+"""Rollout log: what happened in every rollout of every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.errors import ArtifactError
+from outtakes.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One rollout of one policy from one initial state."""
+
+    arm: str
+    """What was trained on what, for example "act-pb/low"."""
+    seed: int
+    """Training seed of the policy."""
+    initial_state: int
+    """Index into the list of initial states that all arms share."""
+    success: bool
+    steps: int
+    """Control steps until success, or the horizon."""
+    retrieved_episode: int
+    """Episode index of the success whose PB steered the policy; -1 without PB."""
+
+
+@dataclass(frozen=True)
+class RolloutLog:
+    """Rollouts of any number of arms, each arm over the same initial states.
+
+    Raises:
+        ArtifactError: when one (arm, seed, initial state) appears twice.
+    """
+
+    rollouts: Sequence[Rollout]
+
+    def __post_init__(self) -> None:
+        keys = {(r.arm, r.seed, r.initial_state) for r in self.rollouts}
+        if len(keys) != len(self.rollouts):
+            raise ArtifactError(
+                "a rollout of one arm, seed and initial state appears twice",
+                remedy="evaluate again into an empty folder",
+            )
+
+    def outcomes(self) -> Mapping[str, Mapping[int, np.ndarray]]:
+        """Arm -> training seed -> (n_states,) bool success, by initial state."""
+        by_arm: dict[str, dict[int, dict[int, bool]]] = {}
+        for r in self.rollouts:
+            by_arm.setdefault(r.arm, {}).setdefault(r.seed, {})[r.initial_state] = r.success
+        return {
+            arm: {
+                seed: np.array([states[i] for i in sorted(states)], dtype=bool)
+                for seed, states in seeds.items()
+            }
+            for arm, seeds in by_arm.items()
+        }
+
+    def merged(self, other: RolloutLog) -> RolloutLog:
+        """Both logs in one."""
+        return RolloutLog([*self.rollouts, *other.rollouts])
+
+    def save(self, path: Path) -> None:
+        """Write `rollouts.parquet`, one row a rollout."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pylist([vars(r) for r in self.rollouts])
+        write_atomically(path, lambda temporary: pq.write_table(table, temporary))
+
+    @staticmethod
+    def load(path: Path) -> RolloutLog:
+        """Read `rollouts.parquet`.
+
+        Raises:
+            ArtifactError: when it is missing or damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            rows = pq.read_table(path).to_pylist()
+            return RolloutLog([Rollout(**row) for row in rows])
+        except FileNotFoundError:
+            raise ArtifactError("no rollouts", where=path, remedy="evaluate first") from None
+        except (pa.ArrowInvalid, OSError, TypeError) as error:
+            raise ArtifactError(
+                f"cannot read the rollouts ({error})", where=path, remedy="evaluate again"
+            ) from error

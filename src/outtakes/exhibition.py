@@ -1,0 +1,109 @@
+"""Filming rollouts and mapping retrieval, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from outtakes.arms import run_folder
+from outtakes.evaluation.exhibits import (
+    FilmedRollout,
+    RetrievalPlane,
+    common_plane,
+    save_films,
+)
+from outtakes.evaluation.rollout import initial_states, observe, roll_out
+from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.policy.retrieval import embed
+from outtakes.report.media import write_video
+from outtakes.sim.environment import Environment, make_environment
+from outtakes.study import Lab
+from outtakes.training.checkpoint import Checkpoint
+
+FILM_SIZE = 224
+"""Pixels on a side of filmed rollouts."""
+
+
+def film(lab: Lab, log: RolloutLog, arms: Sequence[str], *, count: int = 3) -> None:
+    """Film some rollouts of some arms from the same initial states, and write `films.json`."""
+    seed = lab.recipe.seeds[0]
+    environment = make_environment(lab.recipe.collect.environment)
+    states = initial_states(environment, lab.recipe.rollouts, lab.recipe.state_seed)
+    chosen = telling_states(log, arms, seed, count)
+    films = []
+    for done, arm in enumerate(arms):
+        lab.say(done, len(arms), "film")
+        for index in chosen:
+            frames: list[np.ndarray] = []
+
+            def shoot(_: int, __: int, scene: Environment, frames=frames) -> None:
+                frames.append(scene.render(scene.cameras[0], FILM_SIZE, FILM_SIZE))
+
+            rollout = roll_out(
+                Checkpoint.load(run_folder(lab.out, arm, seed)).agent(lab.device),
+                [environment],
+                states,
+                arm=arm,
+                seed=seed,
+                config=lab.recipe.controller,
+                indices=[index],
+                image_size=lab.recipe.image_size,
+                watch=shoot,
+            )[0]
+            video = lab.out / "media" / "rollouts" / f"{arm}-{index}.mp4"
+            write_video(video, np.stack(frames), environment.fps)
+            path = video.relative_to(lab.out).as_posix()
+            films.append(FilmedRollout(index, arm, seed, rollout.success, path))
+    lab.say(len(arms), len(arms), "film")
+    save_films(lab.out / "films.json", films)
+
+
+def telling_states(log: RolloutLog, arms: Sequence[str], seed: int, count: int) -> list[int]:
+    """Initial states to show, chosen by a fixed rule: first those on which the arms disagree."""
+    outcomes: dict[int, set[bool]] = {}
+    for r in log.rollouts:
+        if r.seed == seed and r.arm in arms:
+            outcomes.setdefault(r.initial_state, set()).add(r.success)
+    return sorted(outcomes, key=lambda state: (-len(outcomes[state]), state))[:count]
+
+
+def map_retrieval(lab: Lab, log: RolloutLog, arm: str) -> None:
+    """Write `retrieval.json`: which success each rollout of one run was matched with."""
+    seed = lab.recipe.seeds[0]
+    checkpoint = Checkpoint.load(run_folder(lab.out, arm, seed))
+    agent = checkpoint.agent(lab.device)
+    if agent.bank is None:
+        return
+    environment = make_environment(lab.recipe.collect.environment)
+    states = initial_states(environment, lab.recipe.rollouts, lab.recipe.state_seed)
+    firsts = []
+    for state in states:
+        environment.reset(state)
+        firsts.append(observe(environment, agent.cameras, lab.recipe.image_size))
+    raw = {name: np.stack([first[name] for first in firsts]) for name in firsts[0]}
+    queries = embed(agent.policy, agent.observation(raw), agent.bank.camera).cpu().numpy()
+    bank, points = common_plane(agent.bank.embeddings.cpu().numpy(), queries)
+    rollouts = {r.initial_state: r for r in log.rollouts if (r.arm, r.seed) == (arm, seed)}
+    what = f"first {agent.bank.camera} image" if agent.bank.camera else "first state"
+    RetrievalPlane(
+        arm=arm,
+        seed=seed,
+        label=what,
+        bank=_placed(agent.bank.episodes.tolist(), bank),
+        queries=_matched(rollouts, points),
+    ).save(lab.out / "retrieval.json")
+
+
+def _placed(episodes: Sequence[int], points: np.ndarray) -> list[tuple[int, float, float]]:
+    return [(e, float(x), float(y)) for e, (x, y) in zip(episodes, points, strict=True)]
+
+
+def _matched(
+    rollouts: Mapping[int, Rollout], points: np.ndarray
+) -> list[tuple[int, float, float, int, bool]]:
+    return [
+        (i, float(x), float(y), rollouts[i].retrieved_episode, rollouts[i].success)
+        for i, (x, y) in enumerate(points)
+        if i in rollouts
+    ]

@@ -1,0 +1,88 @@
+"""Writing to disk so that a kill or a full disk loses nothing that was there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from outtakes.errors import ArtifactError, MachineError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call `write(temporary)` beside `path`, then rename onto `path`.
+
+    A reader sees the old file or the new one, never half of either.
+
+    Raises:
+        MachineError: when the folder is not writable or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        _flush(temporary)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def unwritable(path: Path, error: OSError) -> MachineError:
+    """The user's version of an `OSError` met while writing `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return MachineError(
+            "no space left on the disk", where=path, remedy="free some, or choose another --out"
+        )
+    return MachineError(
+        f"cannot write ({error.strerror})", where=path, remedy="choose a writable --out"
+    )
+
+
+def write_json(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
+    """Write one result file: `{"kind": kind, "version": version, **content}`."""
+    text = json.dumps({"kind": kind, "version": version, **content}, indent=1, allow_nan=False)
+    write_atomically(path, lambda temporary: _write_text(temporary, text + "\n"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """Read what `write_json` wrote.
+
+    Raises:
+        ArtifactError: when the file is missing, damaged, of another kind or another version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"no {kind} file", where=path, remedy="give the path of one") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(
+            f"cannot read the {kind} file ({error})", where=path, remedy="make it again"
+        ) from error
+    found = (content.get("kind"), content.get("version")) if isinstance(content, dict) else None
+    if found != (kind, version):
+        raise ArtifactError(
+            f"expected a {kind} file of version {version}, found {found}",
+            where=path,
+            remedy="give another file, or make it again with this version of Outtakes",
+        )
+    return content

@@ -1,0 +1,29 @@
+"""Distances between attention distributions (paper, Eq. 3)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from outtakes.shapes import Float
+
+
+def symmetric_kl(
+    p_logits: Float[Tensor, "*rows M"], q_logits: Float[Tensor, "*rows M"]
+) -> Float[Tensor, "*rows"]:
+    """D_sym(P, Q) = ½ [KL(P‖Q) + KL(Q‖P)] in nats, of the softmaxes of two rows of logits.
+
+    Written as ½ Σ (p − q)(log p − log q), which is never negative and needs each probability
+    once. Paper, Eq. 3.
+    """
+    log_p, log_q = p_logits.log_softmax(-1), q_logits.log_softmax(-1)
+    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
+
+
+def bounded(divergence: Tensor, cap: float) -> Tensor:
+    """A divergence d ≥ 0 pressed smoothly under `cap` nats: cap · (1 − exp(−d / cap)).
+
+    Near zero it is d itself; far above the cap its slope vanishes, so that driving two
+    distributions apart can never outweigh imitating the actions. The paper leaves −D_sym
+    unbounded and keeps its weight small instead.
+    """
+    return -cap * (-divergence / cap).expm1()

@@ -1,0 +1,116 @@
+"""The training loss: ACT's imitation loss and the KL term (paper, Eq. 2-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from outtakes.data.batches import Batch
+from outtakes.errors import ConfigError
+from outtakes.policy.act import ActPolicy, Latent, Observation
+from outtakes.policy.divergence import bounded, symmetric_kl
+from outtakes.shapes import Bool, Float
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss."""
+
+    kl_weight: float = 0.01
+    """lambda_kl in Eq. 4, weight of the divergence between successes and failures."""
+    kl_cap: float = 2.0
+    """Nats; the divergence counts as at most this much, see `bounded`."""
+    vae_weight: float = 10.0
+    """Weight of the variational encoder's KL to its prior, as in ACT."""
+
+    def __post_init__(self) -> None:
+        for name in ("kl_weight", "vae_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 0")
+        if self.kl_cap <= 0:
+            raise ConfigError(f"kl_cap {self.kl_cap}", remedy="choose more than 0 nats")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss and its parts, each a scalar tensor."""
+
+    total: Tensor
+    action: Tensor
+    """Mean absolute error of valid standardised actions."""
+    vae: Tensor
+    """Variational KL to the prior, nats."""
+    divergence: Tensor
+    """D_sym of Eq. 2, nats, before its bound."""
+
+
+def imitation_error(
+    predicted: Float[Tensor, "B L A"], target: Float[Tensor, "B L A"], valid: Bool[Tensor, "B L"]
+) -> Float[Tensor, ""]:
+    """L1 error averaged over valid steps and action dimensions; padding counts for nothing."""
+    error = (predicted - target).abs().mean(-1)
+    return (error * valid).sum() / valid.sum().clamp(min=1)
+
+
+def prior_divergence(latent: Latent) -> Float[Tensor, ""]:
+    """KL(posterior ‖ N(0, 1)) in nats, summed over the latent and averaged over the batch."""
+    variance = latent.log_variance.exp()
+    kl = 0.5 * (latent.mean.square() + variance - 1 - latent.log_variance)
+    return kl.sum(-1).mean()
+
+
+def attention_divergence(
+    logits: Sequence[Float[Tensor, "twoB H L L"]],
+) -> Float[Tensor, "layers B H L"]:
+    """D_sym(A+, A-) of every layer, sample, head and query row, in nats (Eq. 2 and 3).
+
+    Args:
+        logits: of each layer, the samples under their own PB stacked on the same samples under
+            the PB of a demonstration of the other outcome.
+    """
+    pairs = (layer.chunk(2) for layer in logits)
+    return torch.stack([symmetric_kl(own, other) for own, other in pairs])
+
+
+def compute_loss(
+    policy: ActPolicy,
+    batch: Batch,
+    config: LossConfig,
+    *,
+    separate: bool,
+    generator: torch.Generator | None = None,
+) -> Loss:
+    """Eq. 4: L_ACT − λ_kl · D_sym, with ACT's variational term inside L_ACT.
+
+    Args:
+        policy: the policy being trained.
+        batch: training samples.
+        config: weights.
+        separate: whether the KL term is active: a parametric bias and both outcomes present.
+        generator: source of dropout masks and latent noise.
+    """
+    observation = Observation(batch.state, batch.environment_state, batch.images)
+    latent = policy.infer_latent(observation, batch.action, batch.valid, generator)
+    memory = policy.encode(
+        observation,
+        latent=None if latent is None else latent.sample(generator),
+        label=batch.success.long(),
+        generator=generator,
+    )
+    zero = batch.action.new_zeros(())
+    copies, own, bias = 1, len(batch.demo), None
+    if policy.bias is not None:
+        demos = torch.cat([batch.demo, batch.other_demo]) if separate else batch.demo
+        bias, copies = policy.bias.rows(demos), 2 if separate else 1
+    decoded = policy.decode(memory.repeated(copies), bias, generator=generator, copies=copies)
+    action = imitation_error(policy.actions(decoded)[:own], batch.action, batch.valid)
+    vae = zero if latent is None else prior_divergence(latent)
+    total = action + config.vae_weight * vae
+    if not separate:
+        return Loss(total, action, vae, zero)
+    divergence = attention_divergence(decoded.logits)
+    total = total - config.kl_weight * bounded(divergence, config.kl_cap).mean()
+    return Loss(total, action, vae, divergence.mean())

@@ -1,0 +1,121 @@
+"""Named, complete settings for every stage: pick one by name and override what you like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from outtakes.errors import ConfigError, UnknownName
+from outtakes.evaluation.controller import ControllerConfig
+from outtakes.policy.act import ActConfig
+from outtakes.policy.loss import LossConfig
+from outtakes.sim.collect import CollectConfig
+from outtakes.training.trainer import TrainConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a run of the whole pipeline needs to know."""
+
+    name: str
+    collect: CollectConfig
+    """Demonstrations to collect in simulation."""
+    act: ActConfig
+    """Shape of the policy; each arm sets its own condition."""
+    loss: LossConfig
+    train: TrainConfig
+    controller: ControllerConfig
+    seeds: tuple[int, ...]
+    """Training seeds."""
+    rollouts: int
+    """Rollouts of every seed of every arm."""
+    state_seed: int
+    """Seed of the initial states all arms share."""
+    keep: int
+    """Failures to keep when selecting."""
+    image_size: int
+    """Pixels on a side of the square images the policy and the report see."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds or self.rollouts < 1 or self.keep < 1:
+            raise ConfigError(
+                f"recipe {self.name} with {len(self.seeds)} seeds, {self.rollouts} rollouts and "
+                f"{self.keep} failures to keep",
+                remedy="give at least one of each",
+            )
+
+
+QUICK = Recipe(
+    name="quick",
+    collect=CollectConfig(successes=50, failures=50, cameras=("overhead",), image_size=96),
+    act=ActConfig(
+        chunk=16,
+        width=48,
+        heads=4,
+        encoder_layers=1,
+        decoder_layers=2,
+        feed_forward=96,
+        dropout=0.0,
+        use_vae=False,
+    ),
+    loss=LossConfig(kl_weight=0.01, kl_cap=2.0),
+    train=TrainConfig(
+        steps=1_500,
+        batch_size=32,
+        learning_rate=1e-3,
+        pb_learning_rate=1e-3,
+        warmup=100,
+        schedule="cosine",
+        save_every=500,
+        log_every=50,
+    ),
+    controller=ControllerConfig(replan=8),
+    seeds=(0, 1, 2, 3, 4),
+    rollouts=100,
+    state_seed=0,
+    keep=10,
+    image_size=96,
+)
+"""The paper's experiment some 1,000 times smaller, on low-dimensional state: a laptop's
+instrument. Docs/log.md says how its numbers were chosen."""
+
+SMOKE = replace(
+    QUICK,
+    name="smoke",
+    collect=replace(QUICK.collect, successes=4, failures=4, image_size=64),
+    train=replace(QUICK.train, steps=60, warmup=10, save_every=30, log_every=20),
+    seeds=(0, 1),
+    rollouts=4,
+    keep=2,
+    image_size=64,
+)
+"""The whole pipeline in about a minute, to see that it runs; its numbers mean nothing."""
+
+PAPER = Recipe(
+    name="paper",
+    collect=CollectConfig(
+        successes=50, failures=50, cameras=("overhead", "wrist"), image_size=224
+    ),
+    act=ActConfig(cameras=("overhead", "wrist")),
+    loss=LossConfig(),
+    train=TrainConfig(),
+    controller=ControllerConfig(replan=100),
+    seeds=(0, 1, 2, 3, 4),
+    rollouts=100,
+    state_seed=0,
+    keep=10,
+    image_size=224,
+)
+"""The paper's own settings (Sec. 4.1): two cameras at 224², 100,000 steps. For a GPU."""
+
+RECIPES = {recipe.name: recipe for recipe in (QUICK, SMOKE, PAPER)}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        UnknownName: when there is none.
+    """
+    if name not in RECIPES:
+        raise UnknownName("recipe", name, RECIPES)
+    return RECIPES[name]

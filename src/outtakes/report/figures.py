@@ -1,0 +1,231 @@
+"""The report's scatter plots: failures by K̄, maps of the parametric biases, retrieval, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from outtakes.report.axis import Axis, equal_axes, fit_axis, fitting_aspect, rank_axis
+from outtakes.report.content import (
+    BiasMap,
+    Correlation,
+    FailureCard,
+    MapPoint,
+    Query,
+    RetrievalMap,
+)
+from outtakes.report.plot import Band, LegendEntry, Mark, Plot, Segment, at
+from outtakes.report.quantities import significant
+
+_ASPECT = 4 / 3
+_KIND_SYMBOLS = ("triangle", "square", "diamond", "circle", "plus", "cross")
+_PICTURES = 8
+
+
+class Shading:
+    """Where a failure stands between the nearest (0) and the farthest (1), by its K̄."""
+
+    def __init__(self, ks: Iterable[float]) -> None:
+        ks = list(ks)
+        self.low, self.high = (min(ks), max(ks)) if ks else (0.0, 0.0)
+
+    def __call__(self, k: float | None) -> float | None:
+        """Share of the way from the nearest to the farthest; None without K̄."""
+        if k is None:
+            return None
+        if self.high == self.low:
+            return 0.0
+        return round(min(max((k - self.low) / (self.high - self.low), 0.0), 1.0), 4)
+
+
+def ranking_plot(cards: Sequence[FailureCard], shading: Shading) -> Plot:
+    """Failures from nearest to farthest, relative to the nearest (Figure 5, right)."""
+    least = min(card.k for card in cards)
+    values = [k - least for card in cards for k in (card.k, *card.per_seed.values())]
+    x = rank_axis("rank of the failure, nearest to the successes first", len(cards))
+    y = fit_axis("K̄ above the nearest failure (nats)", values)
+    ordered = sorted(cards, key=lambda card: card.rank)
+    return Plot(
+        x,
+        y,
+        [*_seed_dots(ordered, x, y, least), *(_ranked(c, x, y, least, shading) for c in ordered)],
+        summary=f"{len(cards)} failures in order of their distance to the successes, "
+        f"from {significant(cards[0].k)} to {significant(max(c.k for c in cards))} nats",
+        bands=_kept_bands(ordered, x),
+        legend=[
+            LegendEntry("triangle", "failure", "kept", 0.2),
+            LegendEntry("triangle", "failure hollow", "dropped", 0.8),
+            LegendEntry("dot", "seed", "one training seed"),
+        ],
+    )
+
+
+def _ranked(card: FailureCard, x: Axis, y: Axis, least: float, shading: Shading) -> Mark:
+    left, top = at(x, y, card.rank, card.k - least)
+    seeds = [k - least for k in card.per_seed.values()]
+    whisker = Segment(left, at(x, y, 0, min(seeds))[1], left, at(x, y, 0, max(seeds))[1])
+    return Mark(
+        left,
+        top,
+        "triangle",
+        "failure" if card.kept else "failure hollow",
+        f"Episode {card.episode}\nK̄ {significant(card.k)} nats, rank {card.rank}\n"
+        f"{'kept' if card.kept else 'dropped'}"
+        + (f"\n{kind_words(card.mistake)}" if card.mistake else ""),
+        tail=whisker,
+        shade=shading(card.k),
+        episode=card.episode,
+    )
+
+
+def _seed_dots(cards: Sequence[FailureCard], x: Axis, y: Axis, least: float) -> list[Mark]:
+    return [
+        Mark(
+            *at(x, y, card.rank, k - least),
+            "dot",
+            "seed",
+            f"Episode {card.episode}, training seed {seed}\nK {significant(k)} nats",
+        )
+        for card in cards
+        for seed, k in sorted(card.per_seed.items())
+    ]
+
+
+def _kept_bands(ordered: Sequence[FailureCard], x: Axis) -> list[Band]:
+    """One band for each unbroken run of kept failures."""
+    bands = []
+    for kept, group in groupby(ordered, key=lambda card: card.kept):
+        run = list(group)
+        if kept:
+            left, right = x.place(run[0].rank - 0.5), x.place(run[-1].rank + 0.5)
+            label = f"kept: {len(run)}" if not bands else ""
+            bands.append(Band(left, round(right - left, 3), label))
+    return bands
+
+
+def bias_plot(bias_map: BiasMap, shading: Shading, cards: Iterable[FailureCard]) -> Plot:
+    """Where each demonstration's parametric bias lies (Figures 5, left, and 6)."""
+    points, episodes = bias_map.points, {card.episode for card in cards}
+    x, y = equal_axes(
+        "first principal component",
+        "second principal component",
+        [p.x for p in points],
+        [p.y for p in points],
+        _ASPECT,
+    )
+    successes = sum(p.success for p in points)
+    return Plot(
+        x,
+        y,
+        [_map_mark(p, x, y, shading, episodes) for p in sorted(points, key=lambda p: p.success)],
+        summary=f"Biases of {successes} successes and {len(points) - successes} failures",
+        legend=_outcome_legend(points),
+        aspect=_ASPECT,
+        title=bias_map.title,
+    )
+
+
+def _outcome_legend(points: Sequence[MapPoint]) -> list[LegendEntry]:
+    entries = [LegendEntry("circle", "success", "success")]
+    if any(not p.success for p in points):
+        entries.append(LegendEntry("triangle", "failure", "failure, nearest", 0.0))
+        entries.append(LegendEntry("triangle", "failure", "failure, farthest", 1.0))
+    return entries
+
+
+def _map_mark(
+    p: MapPoint,
+    x: Axis,
+    y: Axis,
+    shading: Shading,
+    linked: Iterable[int] = (),
+    pictures: Mapping[int, str] | None = None,
+) -> Mark:
+    outcome = "success" if p.success else "failure"
+    distance = f"\nK̄ {significant(p.k)} nats" if p.k is not None else ""
+    return Mark(
+        *at(x, y, p.x, p.y),
+        "circle" if p.success else "triangle",
+        outcome,
+        f"Episode {p.episode}, {outcome}{distance}",
+        shade=None if p.success else shading(p.k),
+        episode=p.episode if p.episode in linked else None,
+        label=str(p.episode) if pictures and p.episode in pictures else "",
+        picture=(pictures or {}).get(p.episode, ""),
+    )
+
+
+def retrieval_plot(content: RetrievalMap, pictures: Mapping[int, str], shading: Shading) -> Plot:
+    """Which success steered each rollout, by where both began (Figure 4).
+
+    Args:
+        content: the points.
+        pictures: episode -> address of its first image.
+        shading: of failures, should the bank hold any.
+    """
+    xs, ys = zip(*((p.x, p.y) for p in (*content.bank, *content.queries)), strict=True)
+    aspect = fitting_aspect(xs, ys)
+    x, y = equal_axes(content.x_label, content.y_label, xs, ys, aspect)
+    bank = {p.episode: p for p in content.bank}
+    queries = [
+        _query_mark(q, bank.get(q.retrieved_episode), x, y, pictures) for q in content.queries
+    ]
+    return Plot(
+        x,
+        y,
+        [*queries, *(_map_mark(p, x, y, shading, (), pictures) for p in content.bank)],
+        summary=f"Starts of {len(bank)} demonstrations and of {len(queries)} rollouts, "
+        "each joined to the success it was matched with",
+        legend=[
+            LegendEntry("circle", "success", "start of a successful demonstration"),
+            LegendEntry("diamond", "rollout", "start of a rollout that succeeded"),
+            LegendEntry("cross", "rollout", "start of a rollout that failed"),
+        ],
+        aspect=aspect,
+        pictures=[(episode, pictures[episode]) for episode in sorted(pictures)][:_PICTURES],
+    )
+
+
+def _query_mark(
+    query: Query, match: MapPoint | None, x: Axis, y: Axis, pictures: Mapping[int, str]
+) -> Mark:
+    left, top = at(x, y, query.x, query.y)
+    ended = "succeeded" if query.success else "failed"
+    return Mark(
+        left,
+        top,
+        "diamond" if query.success else "cross",
+        "rollout",
+        f"Initial state {query.initial_state}, rollout {ended}\n"
+        f"matched with episode {query.retrieved_episode}",
+        tail=Segment(left, top, *at(x, y, match.x, match.y)) if match else None,
+        picture=pictures.get(query.retrieved_episode, ""),
+    )
+
+
+def correlation_plot(correlation: Correlation) -> Plot:
+    """K̄ against the size of the operator's mistake, by kind of mistake."""
+    x = fit_axis(correlation.size_label, [size for size, _, _ in correlation.pairs])
+    y = fit_axis("K̄ (nats)", [k for _, k, _ in correlation.pairs])
+    kinds = sorted({kind for _, _, kind in correlation.pairs})
+    looks = {kind: (_KIND_SYMBOLS[i % 6], f"kind kind-{i % 6}") for i, kind in enumerate(kinds)}
+    marks = [
+        Mark(
+            *at(x, y, size, k),
+            *looks[kind],
+            f"{kind_words(kind)}\nsize {significant(size)}, K̄ {significant(k)} nats",
+        )
+        for size, k, kind in correlation.pairs
+    ]
+    return Plot(
+        x,
+        y,
+        marks,
+        summary=f"K̄ against the size of the mistake for {correlation.n} failures",
+        legend=[LegendEntry(*looks[kind], kind_words(kind)) for kind in kinds],
+    )
+
+
+def kind_words(kind: str) -> str:
+    """A kind of mistake in words: "off_centre" becomes "off centre"."""
+    return kind.replace("_", " ") or "unknown mistake"

@@ -1,0 +1,169 @@
+"""Selection: which failures to keep, by their scores (paper, Sec. 3.2 and 4.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.errors import ArtifactError, ConfigError, UnknownName
+from outtakes.files import read_json, write_json
+from outtakes.selection.scores import Scores
+
+_KIND, _VERSION = "selection", 1
+RULES = ("low", "mid", "high", "random", "below")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was decided about one episode, and why."""
+
+    episode: int
+    kept: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Every episode of a dataset, kept or dropped.
+
+    Raises:
+        ArtifactError: when an episode is decided on twice.
+    """
+
+    dataset: str
+    content_hash: str
+    rule: str
+    """One of `RULES`."""
+    choices: Sequence[Choice]
+    """One entry an episode, by episode index."""
+
+    def __post_init__(self) -> None:
+        episodes = [choice.episode for choice in self.choices]
+        if len(set(episodes)) != len(episodes):
+            raise ArtifactError(
+                "an episode is decided on twice", where=self.dataset, remedy="select again"
+            )
+
+    @property
+    def kept(self) -> list[int]:
+        """Episode indices to train on, ascending."""
+        return sorted(choice.episode for choice in self.choices if choice.kept)
+
+    @property
+    def dropped(self) -> list[int]:
+        """Episode indices left out, ascending."""
+        return sorted(choice.episode for choice in self.choices if not choice.kept)
+
+    def as_lerobot_argument(self) -> str:
+        """The kept episodes in the form `lerobot-train` takes."""
+        return f"--dataset.episodes=[{','.join(map(str, self.kept))}]"
+
+    def save(self, path: Path) -> None:
+        """Write `selection.json`."""
+        content = {
+            "dataset": self.dataset,
+            "content_hash": self.content_hash,
+            "rule": self.rule,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "reasons": {str(choice.episode): choice.reason for choice in self.choices},
+            "lerobot_argument": self.as_lerobot_argument(),
+        }
+        write_json(path, _KIND, _VERSION, content)
+
+    @staticmethod
+    def load(path: Path) -> Selection:
+        """Read `selection.json`.
+
+        Raises:
+            ArtifactError: when it is missing, damaged or of another version.
+        """
+        content = read_json(path, _KIND, _VERSION)
+        try:
+            kept = {int(e): True for e in content["kept"]}
+            decided = kept | {int(e): False for e in content["dropped"]}
+            choices = [Choice(e, k, content["reasons"][str(e)]) for e, k in sorted(decided.items())]
+            return Selection(content["dataset"], content["content_hash"], content["rule"], choices)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"the selection file lacks or garbles {error}", where=path, remedy="select again"
+            ) from error
+
+
+def select(
+    scores: Scores,
+    successes: Sequence[int],
+    *,
+    keep: str = "low",
+    count: int = 10,
+    threshold: float | None = None,
+    fold: int = 0,
+    seed: int = 0,
+) -> Selection:
+    """Keep every success and some failures.
+
+    Args:
+        scores: the ranked failures.
+        successes: episode indices of the successes, all kept.
+        keep: "low", "mid" or "high" part of the ranking; "random", one of the disjoint folds of
+            the failures; or "below", every failure with K̄ at most `threshold`.
+        count: failures to keep; ignored with "below".
+        threshold: nats; only with "below".
+        fold: which random fold.
+        seed: of the shuffle behind the random folds.
+
+    Raises:
+        UnknownName: when `keep` is not a rule.
+        ConfigError: when there are not enough failures, or no threshold is given.
+    """
+    if keep not in RULES:
+        raise UnknownName("selection rule", keep, RULES)
+    ranked = [failure.episode for failure in scores.ranked()]
+    if keep == "below":
+        chosen = _below(scores, threshold)
+    elif not 0 < count <= len(ranked):
+        raise ConfigError(
+            f"cannot keep {count} of {len(ranked)} failures",
+            where=scores.dataset,
+            remedy=f"choose --count between 1 and {len(ranked)}",
+        )
+    elif keep == "random":
+        chosen = _random_fold(ranked, count, fold, seed)
+    else:
+        first = {"low": 0, "mid": (len(ranked) - count) // 2, "high": len(ranked) - count}[keep]
+        chosen = ranked[first : first + count]
+    choices = [Choice(episode, True, "success") for episode in successes]
+    for place, failure in enumerate(scores.ranked(), start=1):
+        kept = failure.episode in chosen
+        reason = (
+            f"failure, rank {place} of {len(ranked)}, K {failure.mean:.4g} nats, "
+            f"{'in' if kept else 'outside'} the {keep} group"
+        )
+        choices.append(Choice(failure.episode, kept, reason))
+    choices.sort(key=lambda choice: choice.episode)
+    return Selection(scores.dataset, scores.content_hash, keep, choices)
+
+
+def _below(scores: Scores, threshold: float | None) -> list[int]:
+    if threshold is None:
+        raise ConfigError(
+            "no threshold",
+            where=scores.dataset,
+            remedy="give --threshold in nats with --keep below",
+        )
+    return [failure.episode for failure in scores.ranked() if failure.mean <= threshold]
+
+
+def _random_fold(episodes: Sequence[int], count: int, fold: int, seed: int) -> list[int]:
+    """One of the disjoint folds of a shuffle that does not depend on the ranking."""
+    folds = len(episodes) // count
+    if not 0 <= fold < folds:
+        raise ConfigError(
+            f"there is no random fold {fold}: {len(episodes)} failures make {folds} of {count}",
+            remedy=f"choose a fold from 0 to {folds - 1}",
+        )
+    shuffled = np.random.default_rng(seed).permutation(sorted(episodes))
+    return [int(episode) for episode in shuffled[fold * count : (fold + 1) * count]]

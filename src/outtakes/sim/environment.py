@@ -1,0 +1,71 @@
+"""What a simulated task must offer to be collected from and evaluated in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from outtakes.errors import UnknownName
+
+ENVIRONMENTS = ("lift",)
+"""Names that `make_environment` knows."""
+
+
+class Environment(Protocol):
+    """One simulated task with a success check.
+
+    Everything random is in the initial state: from one initial state, equal actions give equal
+    observations, whatever else runs beside it.
+    """
+
+    name: str
+    """For example "lift"."""
+    task: str
+    """The instruction in words, as stored with each episode."""
+    fps: int
+    """Control steps a second."""
+    horizon: int
+    """Control steps after which a rollout counts as failed."""
+    cameras: tuple[str, ...]
+    """Camera names that `render` knows, for example ("overhead", "wrist")."""
+
+    def sample_initial_state(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw an initial state: a flat float64 vector that `reset` takes."""
+        ...
+
+    def reset(self, initial_state: np.ndarray) -> None:
+        """Put the simulation into this state, at rest."""
+        ...
+
+    def observe(self) -> Mapping[str, np.ndarray]:
+        """Low-dimensional observation, float32: `observation.state` (S,) and
+        `observation.environment_state` (E,)."""
+        ...
+
+    def render(self, camera: str, height: int, width: int) -> np.ndarray:
+        """(height, width, 3) uint8 image of the present state."""
+        ...
+
+    def step(self, action: np.ndarray) -> bool:
+        """Apply one (A,) action for 1/fps seconds; True when the task is then solved."""
+        ...
+
+    def close(self) -> None:
+        """Free the simulator and its renderer."""
+        ...
+
+
+def make_environment(name: str) -> Environment:
+    """Build an environment by name; building a second one is cheap.
+
+    Raises:
+        UnknownName: when there is none of that name.
+    """
+    if name not in ENVIRONMENTS:
+        raise UnknownName("environment", name, ENVIRONMENTS)
+    # Imports the simulator, which takes seconds.
+    from outtakes.sim.lift import Lift
+
+    return Lift()

@@ -1,0 +1,448 @@
+"""The experiments: the paper's two, our controls, and the demo, as plain functions.
+
+Each function reads from top to bottom as the experiment goes: collect, train, rank, select,
+retrain, roll out, compare. Everything it leaves is a named artifact in one folder, and calling it
+again does only what is missing.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from outtakes import version
+from outtakes.arms import Arm, Job, jobs_of, run_all, run_folder
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.errors import ArtifactError, DatasetError
+from outtakes.evaluation.comparison import Comparison, compare
+from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.files import read_json, write_json
+from outtakes.recipes import Recipe
+from outtakes.selection.score import combine, score_run
+from outtakes.selection.scores import Scores
+from outtakes.selection.select import Selection, select
+from outtakes.sim.collect import collect
+from outtakes.sim.environment import make_environment
+from outtakes.training.checkpoint import Checkpoint
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what)."""
+RANKING_SEEDS = 5
+"""Training seeds the ranking averages over, as in the paper."""
+BASELINE, RANKED, SELECTED = "act-s", "pb-kl-all", "pb-kl-low"
+"""The arm everything is compared with, the arm whose attention ranks the failures, and the arm
+retrained on the failures it ranks nearest."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where an experiment runs and how it reports."""
+
+    recipe: Recipe
+    out: Path
+    device: str = "cpu"
+    workers: int | None = None
+    """Processes; as many as there are cores when None."""
+    progress: Progress | None = None
+
+    def say(self, done: int, total: int, what: str) -> None:
+        """Report progress, if anyone listens."""
+        if self.progress:
+            self.progress(done, total, what)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds a stage took to `durations.json`."""
+        started = time.monotonic()
+        yield
+        path = self.out / "durations.json"
+        seconds = dict(read_json(path, "durations", 1)["seconds"]) if path.exists() else {}
+        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - started, 1)
+        write_json(path, "durations", 1, {"seconds": seconds})
+
+
+# --- stages ---------------------------------------------------------------------------------------
+
+
+def collect_dataset(lab: Lab) -> Path:
+    """Collect the recipe's demonstrations into `dataset/`, unless they are there."""
+    root, recipe = lab.out / "dataset", lab.recipe
+    if root.exists():
+        return root
+    environment = make_environment(recipe.collect.environment)
+    with lab.timed("collect"):
+        recordings = collect(
+            recipe.collect, workers=lab.workers or _cores(), progress=lab.progress
+        )
+        write_dataset(root, recordings, fps=environment.fps)
+    return root
+
+
+def read_demos(lab: Lab, root: Path) -> DemoSet:
+    """Read a dataset through the frame cache, at the recipe's image size."""
+    with lab.timed("read"):
+        return read_dataset(
+            root,
+            image_size=lab.recipe.image_size,
+            progress=lambda done, total: lab.say(done, total, "decode"),
+        )
+
+
+def check_both_outcomes(demos: DemoSet) -> None:
+    """Refuse a dataset with nothing to compare.
+
+    Raises:
+        DatasetError: when there is no success or no failure.
+    """
+    for outcome, needed_for in ((Outcome.SUCCESS, "learn from"), (Outcome.FAILURE, "rank")):
+        if not demos.episodes(outcome):
+            raise DatasetError(
+                f"all {len(demos)} episodes are labelled as the other outcome, there is no "
+                f"{outcome.value} to {needed_for}",
+                where=demos.name,
+                remedy="add some, or correct the labels in episode_labels.json",
+            )
+
+
+def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path]) -> Scores:
+    """Score every failure by the given runs and write `scores.json`."""
+    with lab.timed("rank"):
+        scored = []
+        for i, run in enumerate(runs):
+            checkpoint = Checkpoint.load(run)
+            lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
+            scored.append(score_run(checkpoint, demos, device=lab.device))
+        lab.say(len(runs), len(runs), "rank")
+        scores = combine(scored, demos.name, demos.content_hash)
+    scores.save(lab.out / "scores.json")
+    return scores
+
+
+def run_arms(lab: Lab, demos: DemoSet, arms: Sequence[Arm], seeds: Sequence[int]) -> RolloutLog:
+    """Train and roll out every arm with every seed."""
+    with lab.timed("train and roll out"):
+        jobs = jobs_of(arms, seeds, demos, lab.recipe, lab.out, lab.device)
+        return run_all(jobs, workers=lab.workers, progress=lab.progress)
+
+
+# --- arms -----------------------------------------------------------------------------------------
+
+
+def experiment_1_arms(successes: Sequence[int], failures: Sequence[int]) -> list[Arm]:
+    """Table 1 of the paper: ACT and the method, without and with all failures."""
+    both = [*successes, *failures]
+    n, m = len(successes), len(failures)
+    return [
+        Arm("act-s", f"ACT, {n} successes", "none", successes, paper="71.0 ± 3.4"),
+        Arm("act-all", f"ACT, {n} successes + {m} failures", "none", both, paper="71.6 ± 5.2"),
+        Arm("pb-s", f"PB, {n} successes", "pb", successes, paper="74.2 ± 3.6"),
+        Arm(RANKED, f"PB + KL, {n} + {m} failures", "pb", both, paper="77.8 ± 2.6"),
+    ]
+
+
+def control_arms(successes: Sequence[int], failures: Sequence[int]) -> list[Arm]:
+    """What the paper lacks: cheap ways to use all failures that the method must beat."""
+    both = [*successes, *failures]
+    return [
+        Arm("pb-all", "PB without KL, all failures", "pb", both, kl=False),
+        Arm("label-all", "One-bit label token, all failures", "label", both),
+        Arm("act-balanced", "ACT, class-balanced, all failures", "none", both, balanced=True),
+    ]
+
+
+def experiment_2_arms(
+    successes: Sequence[int], groups: Mapping[str, Sequence[int]]
+) -> list[Arm]:
+    """Table 2 of the paper: ACT and the method on successes and one group of failures."""
+    paper = {
+        ("none", "low"): "74.2 ± 7.4",
+        ("none", "mid"): "76.0 ± 5.7",
+        ("none", "high"): "70.4 ± 7.4",
+        ("pb", "low"): "79.4 ± 4.6",
+        ("pb", "mid"): "78.6 ± 2.1",
+        ("pb", "high"): "71.8 ± 3.4",
+    }
+    models = (("none", "act", "ACT"), ("pb", "pb-kl", "PB + KL"))
+    return [
+        Arm(
+            f"{prefix}-{group}",
+            f"{model}, + {len(failures)} {_GROUP_WORDS[group]} failures",
+            condition,  # type: ignore[arg-type]
+            [*successes, *failures],
+            paper=paper[condition, group],
+        )
+        for group, failures in groups.items()
+        for condition, prefix, model in models
+    ]
+
+
+_GROUP_WORDS = {"low": "nearest", "mid": "middle", "high": "farthest"}
+
+
+def random_jobs(lab: Lab, demos: DemoSet, scores: Scores, seeds: Sequence[int]) -> list[Job]:
+    """Table 2's random selection: each seed trains on another of the disjoint random folds."""
+    successes = demos.episodes(Outcome.SUCCESS)
+    folds = max(1, len(scores.failures) // lab.recipe.keep)
+    jobs = []
+    for seed in seeds:
+        chosen = select(
+            scores, successes, keep="random", count=lab.recipe.keep, fold=seed % folds
+        )
+        for condition, prefix, model, paper in (
+            ("none", "act", "ACT", "72.8 ± 5.6"),
+            ("pb", "pb-kl", "PB + KL", "75.8 ± 5.4"),
+        ):
+            label = f"{model}, + {lab.recipe.keep} random failures"
+            arm = Arm(f"{prefix}-random", label, condition, chosen.kept, paper=paper)  # type: ignore[arg-type]
+            jobs += jobs_of([arm], [seed], demos, lab.recipe, lab.out, lab.device)
+    return jobs
+
+
+# --- experiments ----------------------------------------------------------------------------------
+
+
+def demo(lab: Lab) -> Comparison:
+    """The main job on Lift: do the selected failures help? Leaves every artifact in `lab.out`."""
+    demos = read_demos(lab, collect_dataset(lab))
+    check_both_outcomes(demos)
+    successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
+    seeds, keep = lab.recipe.seeds, lab.recipe.keep
+    arms = experiment_1_arms(successes, failures)
+    log = run_arms(lab, demos, arms, seeds)
+    scores = rank(lab, demos, [run_folder(lab.out, RANKED, seed) for seed in seeds])
+    selection = select(scores, successes, keep="low", count=keep)
+    selection.save(lab.out / "selection.json")
+    chosen = [e for e in selection.kept if e not in successes]
+    low = [a for a in experiment_2_arms(successes, {"low": chosen}) if a.condition == "pb"]
+    log = log.merged(run_arms(lab, demos, low, seeds))
+    jobs = [job for job in random_jobs(lab, demos, scores, seeds) if job.arm.condition == "pb"]
+    with lab.timed("train and roll out"):
+        log = log.merged(run_all(jobs, workers=lab.workers, progress=lab.progress))
+    log.save(lab.out / "rollouts.parquet")
+    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=SELECTED)
+    comparison.save(lab.out / "comparison.json")
+    _write_lift_setup(lab, "which failures help on Lift", [*arms, *low, jobs[0].arm])
+    return comparison
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """How much of the paper's study to run."""
+
+    seeds: tuple[int, ...] = tuple(range(10))
+    """Training seeds of Experiment 1 and the controls."""
+    selection_seeds: tuple[int, ...] = tuple(range(5))
+    """Training seeds of Experiment 2."""
+    few_successes: tuple[int, ...] = (10, 20)
+    """Numbers of successes to repeat Experiment 1 with, beside all failures."""
+
+
+def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
+    """Experiments 1 and 2 of the paper, our controls, and the same with few successes.
+
+    Returns:
+        Comparison by experiment: "experiment-1", "experiment-2", "successes-10", ...
+    """
+    demos = read_demos(lab, collect_dataset(lab))
+    check_both_outcomes(demos)
+    successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
+    comparisons, arms = {}, {}
+
+    first = experiment_1_arms(successes, failures) + control_arms(successes, failures)
+    log = run_arms(lab, demos, first, plan.seeds)
+    comparisons["experiment-1"] = compare(log.outcomes(), baseline=BASELINE, treatment=RANKED)
+    arms["experiment-1"] = first
+
+    ranking_seeds = plan.seeds[:RANKING_SEEDS]
+    scores = rank(lab, demos, [run_folder(lab.out, RANKED, seed) for seed in ranking_seeds])
+    groups = {}
+    for group in ("low", "mid", "high"):
+        selection = select(scores, successes, keep=group, count=lab.recipe.keep)
+        selection.save(lab.out / ("selection.json" if group == "low" else f"{group}.json"))
+        groups[group] = [e for e in selection.kept if e not in successes]
+    second = experiment_2_arms(successes, groups)
+    chosen = run_arms(lab, demos, second, plan.selection_seeds)
+    jobs = random_jobs(lab, demos, scores, plan.selection_seeds)
+    with lab.timed("train and roll out"):
+        at_random = run_all(jobs, workers=lab.workers, progress=lab.progress)
+    baseline = RolloutLog([r for r in log.rollouts if r.arm == BASELINE])
+    log_2 = baseline.merged(chosen).merged(at_random)
+    comparisons["experiment-2"] = compare(
+        log_2.outcomes(), baseline=BASELINE, treatment=SELECTED
+    )
+    arms["experiment-2"] = [first[0], *second, jobs[0].arm, jobs[1].arm]
+    log = log.merged(chosen).merged(at_random)
+
+    for count in plan.few_successes:
+        few, fewer_log = few_successes(lab, demos, successes[:count], failures, plan.seeds)
+        name = f"successes-{count}"
+        comparisons[name] = compare(
+            fewer_log.outcomes(), baseline=few[0].name, treatment=few[3].name
+        )
+        arms[name] = few
+        log = log.merged(fewer_log)
+
+    log.save(lab.out / "rollouts.parquet")
+    for name, comparison in comparisons.items():
+        comparison.save(lab.out / f"{name}.json")
+    comparisons["experiment-2"].save(lab.out / "comparison.json")
+    _write_lift_setup(lab, "the paper's Experiment 2 on Lift", arms["experiment-2"])
+    write_tables(lab, comparisons, arms)
+    return comparisons
+
+
+def few_successes(
+    lab: Lab,
+    demos: DemoSet,
+    successes: Sequence[int],
+    failures: Sequence[int],
+    seeds: Sequence[int],
+) -> tuple[list[Arm], RolloutLog]:
+    """Experiment 1 with fewer successes beside the same failures."""
+    suffix = f"-{len(successes)}"
+    arms = [
+        replace(arm, name=arm.name + suffix, paper="")
+        for arm in experiment_1_arms(successes, failures)
+    ]
+    return arms, run_arms(lab, demos, arms, seeds)
+
+
+# --- what is left behind --------------------------------------------------------------------------
+
+
+def write_setup(
+    lab: Lab,
+    *,
+    title: str,
+    dataset: Path,
+    labels: Mapping[str, str],
+    paper: Mapping[str, str],
+    retrained: str,
+    next_commands: Sequence[str],
+) -> None:
+    """Write `setup.json`: what the report needs to know that no other artifact says.
+
+    Args:
+        lab: the experiment.
+        title: what was done, for people.
+        dataset: folder of the dataset, relative to `lab.out` when inside it.
+        labels: arm -> name for people.
+        paper: arm -> the paper's success rate, in %.
+        retrained: the arm retrained on the selection; "" when there is none.
+        next_commands: shell commands that would settle or extend the result.
+    """
+    content = {
+        "title": title,
+        "dataset": str(dataset),
+        "labels": dict(labels),
+        "paper": dict(paper),
+        "retrained": retrained,
+        "next_commands": list(next_commands),
+        "recipe": _plain(asdict(lab.recipe)),
+        "machine": machine(lab.device),
+        "commit": version.commit(),
+        "release": version.release(),
+        "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "seconds": read_json(lab.out / "durations.json", "durations", 1)["seconds"],
+    }
+    write_json(lab.out / "setup.json", "setup", 1, content)
+
+
+def _write_lift_setup(lab: Lab, title: str, arms: Sequence[Arm]) -> None:
+    write_setup(
+        lab,
+        title=title,
+        dataset=Path("dataset"),
+        labels={arm.name: arm.label for arm in arms},
+        paper={arm.name: arm.paper for arm in arms},
+        retrained=SELECTED,
+        next_commands=[
+            f"outtakes study paper --recipe {lab.recipe.name} --out outtakes-study",
+            "outtakes triage YOUR_DATASET --out outtakes-triage",
+        ],
+    )
+
+
+def write_tables(
+    lab: Lab, comparisons: Mapping[str, Comparison], arms: Mapping[str, Sequence[Arm]]
+) -> None:
+    """Write `tables.md`: every experiment, the paper's numbers beside ours."""
+    text = "\n\n".join(table(name, comparisons[name], arms[name]) for name in comparisons)
+    (lab.out / "tables.md").write_text(text + "\n", encoding="utf-8")
+
+
+def table(title: str, comparison: Comparison, arms: Sequence[Arm]) -> str:
+    """One experiment as a Markdown table, in percent and points."""
+    lines = [
+        f"### {title}",
+        "",
+        "| Arm | Success rate, % (95 % interval) | SD over seeds | Difference, points "
+        "(95 % interval) | p (Holm) | Paper, % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        rate = comparison.rates[arm.name]
+        spread = "" if rate.sd is None else f"{100 * rate.sd:.1f}"
+        cells = [
+            arm.label,
+            f"{100 * rate.rate:.1f} ({100 * rate.low:.1f} to {100 * rate.high:.1f})",
+            f"{spread}, {rate.n_seeds} seeds",
+            *_difference_cells(comparison, arm.name),
+            arm.paper,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", comparison.verdict])
+
+
+def _difference_cells(comparison: Comparison, arm: str) -> tuple[str, str]:
+    if arm == comparison.baseline:
+        return "baseline", ""
+    d = comparison.differences[arm]
+    interval = f"({100 * d.low:+.1f} to {100 * d.high:+.1f})"
+    return f"{100 * d.difference:+.1f} {interval}", f"{comparison.adjusted_p[arm]:.3f}"
+
+
+def machine(device: str) -> str:
+    """The machine in a few words."""
+    cores = f"{_cores()} CPU cores, {platform.system()} {platform.machine()}"
+    if device == "cpu":
+        return cores
+    return f"{torch.cuda.get_device_name(device)}, {cores}"
+
+
+def load_selection(path: Path, demos: DemoSet) -> Selection:
+    """Read a selection and check that it is of this dataset.
+
+    Raises:
+        ArtifactError: when it is of another dataset.
+    """
+    selection = Selection.load(path)
+    if selection.content_hash != demos.content_hash:
+        raise ArtifactError(
+            f"the selection was made for other data ({selection.dataset})",
+            where=path,
+            remedy="select again from scores of this dataset",
+        )
+    return selection
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plain(value: object) -> object:
+    """JSON's view of a nested settings dictionary."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outtakes.policy.attention import Attention, AttentionBias, Dropout
+from outtakes.policy.divergence import bounded, symmetric_kl
+from tests import naive
+
+finite = st.floats(-20, 20)
+
+
+def random_attention(width: int = 8, heads: int = 2) -> Attention:
+    torch.manual_seed(0)
+    return Attention(width, heads, dropout=0.0)
+
+
+def test_rows_are_distributions():
+    _, logits = random_attention()(*[torch.randn(3, 4, 8)] * 3)
+    assert torch.allclose(logits.softmax(-1).sum(-1), torch.ones(3, 2, 4))
+
+
+def test_biased_attention_is_equation_1():
+    layer = random_attention()
+    query, key, value, pb_q, pb_v = torch.randn(5, 1, 6, 8)
+    output, logits = layer(query, key, value, bias=AttentionBias(pb_q, pb_v))
+    parameters = naive.parameters_of(layer)
+    expected, weights = naive.multi_head(
+        {f"a.{name}": value for name, value in parameters.items()},
+        "a",
+        *(x[0].double().numpy() for x in (query, key, value)),
+        2,
+        pb_q[0].double().numpy(),
+        pb_v[0].double().numpy(),
+    )
+    assert np.allclose(output[0].detach(), expected, atol=1e-5)
+    assert np.allclose(logits.softmax(-1)[0].detach(), weights, atol=1e-5)
+
+
+def test_without_bias_it_is_torch_multi_head_attention():
+    layer = random_attention()
+    peer = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    parts = (layer.query, layer.key, layer.value)
+    with torch.no_grad():
+        peer.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
+        peer.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
+        peer.out_proj.weight.copy_(layer.out.weight)
+        peer.out_proj.bias.copy_(layer.out.bias)
+    query, memory = torch.randn(3, 4, 8), torch.randn(3, 6, 8)
+    padding = torch.zeros(3, 6, dtype=torch.bool)
+    padding[:, 4:] = True
+    ours, _ = layer(query, memory, memory, padding=padding)
+    theirs, _ = peer(query, memory, memory, key_padding_mask=padding)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=6))
+def test_symmetric_kl_is_a_symmetric_divergence(pairs):
+    p, q = torch.tensor(pairs, dtype=torch.float64).T
+    forward, backward = symmetric_kl(p, q), symmetric_kl(q, p)
+    assert forward >= 0
+    assert torch.allclose(forward, backward)
+    assert symmetric_kl(p, p + 3.0).abs() < 1e-9
+    expected = naive.d_sym(p.softmax(-1).numpy(), q.softmax(-1).numpy())
+    assert float(forward) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_bound_is_identity_near_zero_and_flat_far_away():
+    cap = 2.0
+    assert float(bounded(torch.tensor(1e-4), cap)) == pytest.approx(1e-4, rel=1e-3)
+    far = torch.tensor(40.0, requires_grad=True)
+    bounded(far, cap).backward()
+    assert float(bounded(far.detach(), cap)) <= cap
+    assert float(far.grad) < 1e-8
+
+
+def test_stacked_copies_share_a_dropout_mask():
+    drop = Dropout(0.5).train()
+    x = torch.ones(4, 5).repeat(2, 1)
+    dropped = drop(x, torch.Generator().manual_seed(1), copies=2)
+    assert torch.equal(dropped[:4], dropped[4:])
+    assert 0 < int((dropped == 0).sum()) < dropped.numel()
+    assert torch.equal(drop.eval()(x), x)

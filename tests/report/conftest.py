@@ -1,0 +1,52 @@
+"""A report and a browser to open it with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+from outtakes.report.content import ReportContent
+from outtakes.report.html import write_report
+from tests.report.example import example_content
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="session")
+def content(folder: Path) -> ReportContent:
+    return example_content(folder)
+
+
+@pytest.fixture
+def report(content: ReportContent, folder: Path) -> Path:
+    """Written anew for every test, as tests write other reports beside the same videos."""
+    return write_report(content, folder)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    installed = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        except Error as error:
+            pytest.fail(f"no Chromium to open the report with; run `make setup-tests`\n{error}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, report: Path) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(10_000)
+    page.goto(report.as_uri())
+    yield page
+    page.close()

@@ -1,0 +1,65 @@
+"""Who may import whom, and what must run with torch, numpy and safetensors alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from outtakes import errors
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(errors.__file__).parents[1]
+
+BARE_PACKAGES = ("policy", "selection", "training")
+BARE_MODULES = ("data.batches", "data.demo", "data.frames", "data.normalize", "doctor")
+ABSENT = [
+    *("PIL", "av", "cv2", "jaxtyping", "jinja2", "lerobot", "matplotlib", "mujoco", "pandas"),
+    *("plotly", "psutil", "pyarrow", "rich", "robosuite", "scipy", "torchvision", "tyro"),
+]
+
+IMPORT_ALL_WITHOUT = """
+import importlib, sys
+
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+absent, modules = (argument.split(",") for argument in sys.argv[1:])
+sys.meta_path.insert(0, Absent)
+for module in modules:
+    print("importing", module, file=sys.stderr)
+    importlib.import_module(module)
+"""
+
+
+def bare_modules() -> list[str]:
+    """Every module that must import on a bare GPU machine."""
+    files = [file for name in BARE_PACKAGES for file in (SOURCE / "outtakes" / name).rglob("*.py")]
+    walked = [".".join(file.relative_to(SOURCE).with_suffix("").parts) for file in files]
+    named = ["outtakes", *(f"outtakes.{module}" for module in BARE_MODULES)]
+    return sorted(named + [module.removesuffix(".__init__") for module in walked])
+
+
+def import_without(absent: list[str], modules: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", IMPORT_ALL_WITHOUT, ",".join(absent), ",".join(modules)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_import_contracts():
+    linter = Path(sys.executable).with_name("lint-imports")
+    outcome = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_training_and_ranking_import_on_a_bare_gpu_machine():
+    modules = bare_modules()
+    assert {"outtakes.policy.act", "outtakes.training.trainer"} <= set(modules)
+    outcome = import_without(ABSENT, modules)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_an_absent_package_is_noticed():
+    outcome = import_without(["numpy"], ["outtakes.data.demo"])
+    assert "No module named 'numpy'" in outcome.stderr
