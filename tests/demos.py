@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from outtakes.data.demo import DemoSet
 from outtakes.policy.act import ActConfig
+from outtakes.policy.loss import LossConfig
+from outtakes.training.checkpoint import Checkpoint
+from outtakes.training.trainer import Monitor, TrainConfig, train
 
 
 def make_demos(
@@ -16,7 +21,7 @@ def make_demos(
     camera: bool = False,
     seed: int = 0,
 ) -> DemoSet:
-    """Random walks; actions are a linear function of the state, with another sign in failures."""
+    """Random states; actions are a linear function of the state, with another sign in failures."""
     rng = np.random.default_rng(seed)
     n = successes + failures
     lengths = rng.integers(*length, size=n)
@@ -56,3 +61,38 @@ def small_act(**changes) -> ActConfig:
         "use_vae": False,
     }
     return ActConfig(**(settings | changes))
+
+
+def small_train(**changes) -> TrainConfig:
+    """A run of a few quick steps, logged at each."""
+    settings = {
+        "steps": 4,
+        "batch_size": 4,
+        "learning_rate": 1e-2,
+        "pb_learning_rate": 1e-2,
+        "save_every": 1000,
+        "log_every": 1,
+    }
+    return TrainConfig(**(settings | changes))
+
+
+def train_small(
+    run: Path,
+    demos: DemoSet | None = None,
+    *,
+    act: ActConfig | None = None,
+    loss: LossConfig | None = None,
+    seed: int = 0,
+    monitor: Monitor | None = None,
+    **changes,
+) -> Checkpoint:
+    """Train a small policy; `changes` are those of `small_train`."""
+    return train(
+        demos or make_demos(),
+        run,
+        act=act or small_act(),
+        loss=loss or LossConfig(kl_weight=0.1),
+        config=small_train(**changes),
+        seed=seed,
+        monitor=monitor,
+    )

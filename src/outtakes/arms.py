@@ -198,7 +198,12 @@ def _describe(job: Job, rollouts: Sequence[Rollout]) -> str:
 
 
 def jobs_of(
-    arms: Sequence[Arm], seeds: Sequence[int], demos: DemoSet, recipe: Recipe, out: Path, device: str
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    demos: DemoSet,
+    recipe: Recipe,
+    out: Path,
+    device: str,
 ) -> list[Job]:
     """Every arm with every seed; seeds outermost, so that unfinished tables are balanced."""
     seen = {camera: demos.images[camera] for camera in recipe.act.cameras if camera in demos.images}

@@ -1,12 +1,14 @@
-"""Filming rollouts and mapping retrieval, for the report."""
+"""The last stage: film rollouts, map retrieval, and write the report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from outtakes.arms import run_folder
+from outtakes.data.demo import DemoSet
 from outtakes.evaluation.exhibits import (
     FilmedRollout,
     RetrievalPlane,
@@ -16,13 +18,54 @@ from outtakes.evaluation.exhibits import (
 from outtakes.evaluation.rollout import initial_states, observe, roll_out
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.policy.retrieval import embed
+from outtakes.report.content import ReportContent
+from outtakes.report.html import write_report
 from outtakes.report.media import write_video
+from outtakes.selection.scores import Scores
+from outtakes.selection.select import Selection
 from outtakes.sim.environment import Environment, make_environment
-from outtakes.study import Lab
+from outtakes.study import BASELINE, RANKED, SELECTED, Lab, write_setup
+from outtakes.summary import gather
 from outtakes.training.checkpoint import Checkpoint
+from outtakes.triage import arms_of
 
+_FILMED = (BASELINE, RANKED, SELECTED)
 FILM_SIZE = 224
 """Pixels on a side of filmed rollouts."""
+
+
+def show_demo(lab: Lab) -> Path:
+    """Film rollouts of the demo's or study's arms and write its report."""
+    log = RolloutLog.load(lab.out / "rollouts.parquet")
+    if not (lab.out / "films.json").exists():
+        with lab.timed("film"):
+            film(lab, log, _FILMED)
+    map_retrieval(lab, log, SELECTED)
+    with lab.timed("report"):
+        return write_report(gather(lab.out), lab.out)
+
+
+def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
+    """Write the report of a triage."""
+    scores = Scores.load(lab.out / "scores.json")
+    selection = Selection.load(lab.out / "selection.json")
+    arms = arms_of(demos, scores, selection)
+    argument = selection.as_lerobot_argument()
+    write_setup(
+        lab,
+        title=f"which failures of {dataset.name} to keep",
+        dataset=dataset.absolute(),
+        labels={name: label for name, (label, _) in arms.items()},
+        paper={},
+        retrained="",
+        next_commands=[
+            f"lerobot-train --policy.type=act --dataset.root={dataset} {argument}",
+            f"outtakes train {dataset} --select {lab.out / 'selection.json'} --out {lab.out}",
+        ],
+    )
+    content = gather(lab.out)
+    write_report(content, lab.out)
+    return content
 
 
 def film(lab: Lab, log: RolloutLog, arms: Sequence[str], *, count: int = 3) -> None:

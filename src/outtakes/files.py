@@ -74,7 +74,7 @@ def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"no {kind} file", where=path, remedy="give the path of one") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(
             f"cannot read the {kind} file ({error})", where=path, remedy="make it again"
         ) from error

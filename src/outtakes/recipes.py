@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from outtakes.data.demo import DemoSet
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.act import ActConfig
@@ -92,9 +93,7 @@ SMOKE = replace(
 
 PAPER = Recipe(
     name="paper",
-    collect=CollectConfig(
-        successes=50, failures=50, cameras=("overhead", "wrist"), image_size=224
-    ),
+    collect=CollectConfig(successes=50, failures=50, cameras=("overhead", "wrist"), image_size=224),
     act=ActConfig(cameras=("overhead", "wrist")),
     loss=LossConfig(),
     train=TrainConfig(),
@@ -106,6 +105,18 @@ PAPER = Recipe(
     image_size=224,
 )
 """The paper's own settings (Sec. 4.1): two cameras at 224², 100,000 steps. For a GPU."""
+
+
+def adapt(recipe: Recipe, demos: DemoSet) -> Recipe:
+    """Fit a recipe to what a dataset offers.
+
+    Without object poses the policy must see: it then looks through every camera. A recipe that
+    names cameras looks through all the dataset has.
+    """
+    if demos.images and (recipe.act.cameras or not demos.environment_state.shape[1]):
+        return replace(recipe, act=replace(recipe.act, cameras=tuple(sorted(demos.images))))
+    return replace(recipe, act=replace(recipe.act, cameras=()))
+
 
 RECIPES = {recipe.name: recipe for recipe in (QUICK, SMOKE, PAPER)}
 

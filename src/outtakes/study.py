@@ -7,6 +7,7 @@ again does only what is missing.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,23 +15,34 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from outtakes import version
-from outtakes.arms import Arm, Job, jobs_of, run_all, run_folder
+from outtakes.arms import (
+    Arm,
+    Job,
+    evaluate_checkpoint,
+    jobs_of,
+    run_all,
+    run_folder,
+    train_job,
+)
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
-from outtakes.errors import ArtifactError, DatasetError
+from outtakes.errors import ArtifactError, CheckpointError, DatasetError
 from outtakes.evaluation.comparison import Comparison, compare
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.statistics import success_rate
 from outtakes.files import read_json, write_json
 from outtakes.recipes import Recipe
 from outtakes.selection.score import combine, score_run
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection, select
-from outtakes.sim.collect import collect
+from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment
 from outtakes.training.checkpoint import Checkpoint
+from outtakes.training.monitor import open_monitor
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
@@ -76,13 +88,21 @@ def collect_dataset(lab: Lab) -> Path:
     root, recipe = lab.out / "dataset", lab.recipe
     if root.exists():
         return root
-    environment = make_environment(recipe.collect.environment)
     with lab.timed("collect"):
-        recordings = collect(
-            recipe.collect, workers=lab.workers or _cores(), progress=lab.progress
-        )
-        write_dataset(root, recordings, fps=environment.fps)
+        record(recipe.collect, root, workers=lab.workers, progress=lab.progress)
     return root
+
+
+def record(
+    config: CollectConfig,
+    root: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Collect demonstrations and write them as a LeRobot dataset."""
+    recordings = collect(config, workers=workers or _cores(), progress=progress)
+    write_dataset(root, recordings, fps=make_environment(config.environment).fps)
 
 
 def read_demos(lab: Lab, root: Path) -> DemoSet:
@@ -111,8 +131,101 @@ def check_both_outcomes(demos: DemoSet) -> None:
             )
 
 
-def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path]) -> Scores:
-    """Score every failure by the given runs and write `scores.json`."""
+def check_lengths(demos: DemoSet, chunk: int) -> None:
+    """Refuse episodes shorter than an action chunk.
+
+    Raises:
+        DatasetError: naming the shortest episode.
+    """
+    shortest = int(demos.lengths.argmin())
+    length = int(demos.lengths[shortest])
+    if length < chunk:
+        raise DatasetError(
+            f"{length} frames are fewer than an action chunk of {chunk}",
+            where=f"{demos.name}, episode {demos.episode_indices[shortest]}",
+            remedy=f"use --chunk {length} or less, or --short-episodes pad",
+        )
+
+
+def train_seeds(
+    lab: Lab, demos: DemoSet, policy: str, episodes: Sequence[int], *, wandb: bool = False
+) -> list[Path]:
+    """Train one policy with every seed of the recipe, logging scalars to TensorBoard.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        policy: "act" or "act-pb".
+        episodes: episode indices to train on.
+        wandb: also log to Weights & Biases.
+    """
+    arm = Arm(policy, policy, "pb" if policy == "act-pb" else "none", episodes)
+    runs = []
+    for job in jobs_of([arm], lab.recipe.seeds, demos, lab.recipe, lab.out, lab.device):
+        with open_monitor(job.run, wandb=wandb) as log:
+
+            def monitor(step: int, scalars: Mapping[str, float], job=job, log=log) -> None:
+                log(step, scalars)
+                loss = scalars["loss/action_l1"]
+                what = f"train {job.arm.name} seed {job.seed}, L1 {loss:.3f}"
+                lab.say(step, job.recipe.train.steps, what)
+
+            train_job(job, monitor)
+        runs.append(job.run)
+    return runs
+
+
+def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, object]]:
+    """Roll trained runs out, write `rollouts.parquet` and, with several arms, a comparison.
+
+    Returns:
+        Lines for people, and the same for programs.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+    """
+    log = RolloutLog([])
+    for done, run in enumerate(runs):
+        lab.say(done, len(runs), f"evaluate {run}")
+        checkpoint, arm = Checkpoint.load(run), run.absolute().parent.name
+        check_fits(checkpoint, run, lab.recipe.collect.environment)
+        log = log.merged(RolloutLog(evaluate_checkpoint(checkpoint, arm, lab.recipe, lab.device)))
+    log.save(lab.out / "rollouts.parquet")
+    outcomes = log.outcomes()
+    rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
+    lines = [
+        f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), {r.n_seeds} seeds"
+        for arm, r in rates.items()
+    ]
+    content: dict[str, object] = {"rates": {arm: asdict(rate) for arm, rate in rates.items()}}
+    if len(outcomes) > 1:
+        baseline, *others = outcomes
+        comparison = compare(outcomes, baseline=baseline, treatment=others[-1])
+        comparison.save(lab.out / "comparison.json")
+        lines.append(comparison.verdict)
+        content["verdict"] = comparison.verdict
+    return lines, content
+
+
+def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
+    """Refuse a policy that expects other observations or actions than an environment has."""
+    scene = make_environment(environment)
+    scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
+    offered = tuple(len(vector) for vector in scene.observe().values())
+    expected = (checkpoint.sizes.state, checkpoint.sizes.environment_state)
+    missing = set(checkpoint.act.cameras) - set(scene.cameras)
+    if expected != offered or missing:
+        raise CheckpointError(
+            f"the policy expects state and environment state of {expected} and cameras "
+            f"{list(checkpoint.act.cameras)}; {environment} gives {offered} and "
+            f"{list(scene.cameras)}",
+            where=run,
+            remedy="evaluate a run that was trained on this environment's data",
+        )
+
+
+def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path], *, path: Path | None = None) -> Scores:
+    """Score every failure by the given runs and write `scores.json`, or `path`."""
     with lab.timed("rank"):
         scored = []
         for i, run in enumerate(runs):
@@ -121,7 +234,7 @@ def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path]) -> Scores:
             scored.append(score_run(checkpoint, demos, device=lab.device))
         lab.say(len(runs), len(runs), "rank")
         scores = combine(scored, demos.name, demos.content_hash)
-    scores.save(lab.out / "scores.json")
+    scores.save(path or lab.out / "scores.json")
     return scores
 
 
@@ -157,9 +270,7 @@ def control_arms(successes: Sequence[int], failures: Sequence[int]) -> list[Arm]
     ]
 
 
-def experiment_2_arms(
-    successes: Sequence[int], groups: Mapping[str, Sequence[int]]
-) -> list[Arm]:
+def experiment_2_arms(successes: Sequence[int], groups: Mapping[str, Sequence[int]]) -> list[Arm]:
     """Table 2 of the paper: ACT and the method on successes and one group of failures."""
     paper = {
         ("none", "low"): "74.2 ± 7.4",
@@ -192,9 +303,7 @@ def random_jobs(lab: Lab, demos: DemoSet, scores: Scores, seeds: Sequence[int]) 
     folds = max(1, len(scores.failures) // lab.recipe.keep)
     jobs = []
     for seed in seeds:
-        chosen = select(
-            scores, successes, keep="random", count=lab.recipe.keep, fold=seed % folds
-        )
+        chosen = select(scores, successes, keep="random", count=lab.recipe.keep, fold=seed % folds)
         for condition, prefix, model, paper in (
             ("none", "act", "ACT", "72.8 ± 5.6"),
             ("pb", "pb-kl", "PB + KL", "75.8 ± 5.4"),
@@ -274,9 +383,7 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
         at_random = run_all(jobs, workers=lab.workers, progress=lab.progress)
     baseline = RolloutLog([r for r in log.rollouts if r.arm == BASELINE])
     log_2 = baseline.merged(chosen).merged(at_random)
-    comparisons["experiment-2"] = compare(
-        log_2.outcomes(), baseline=BASELINE, treatment=SELECTED
-    )
+    comparisons["experiment-2"] = compare(log_2.outcomes(), baseline=BASELINE, treatment=SELECTED)
     arms["experiment-2"] = [first[0], *second, jobs[0].arm, jobs[1].arm]
     log = log.merged(chosen).merged(at_random)
 
@@ -434,8 +541,6 @@ def load_selection(path: Path, demos: DemoSet) -> Selection:
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -285,9 +285,9 @@ def _bias_maps(folder: Folder) -> list[BiasMap]:
     k = {failure.episode: failure.mean for failure in folder.scores.failures}
     points = [MapPoint(e, s, x, y, k.get(e)) for e, s, x, y in folder.scores.bias_map]
     maps = [BiasMap("Trained on all failures", points)]
-    seed = folder.setup["recipe"]["seeds"][0]
-    run = run_folder(folder.out, folder.setup["retrained"], seed)
-    if (run / FILE).exists():
+    seed, retrained = folder.setup["recipe"]["seeds"][0], folder.setup["retrained"]
+    run = run_folder(folder.out, retrained, seed)
+    if retrained and (run / FILE).exists():
         maps.append(BiasMap("Retrained on the selected failures", _bias_points(run, k)))
     return maps
 
@@ -295,9 +295,7 @@ def _bias_maps(folder: Folder) -> list[BiasMap]:
 def _bias_points(run: Path, k: Mapping[int, float]) -> list[MapPoint]:
     checkpoint = Checkpoint.load(run)
     table = checkpoint.tensors["policy.bias.table"].flatten(1).numpy()
-    rows = zip(
-        checkpoint.episodes, checkpoint.successes, principal_components(table), strict=True
-    )
+    rows = zip(checkpoint.episodes, checkpoint.successes, principal_components(table), strict=True)
     return [MapPoint(e, s, float(x), float(y), k.get(e)) for e, s, (x, y) in rows]
 
 
@@ -355,4 +353,3 @@ def _provenance(folder: Folder) -> dict[str, str]:
         "Time taken": ", ".join(f"{stage} {s / 60:.1f} min" for stage, s in seconds.items()),
         "Finished": setup["finished"],
     }
-

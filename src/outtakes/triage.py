@@ -127,9 +127,7 @@ def arms_of(
     }
 
 
-def cross_validate(
-    lab: Lab, demos: DemoSet, scores: Scores, selection: Selection
-) -> ActionErrors:
+def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selection) -> ActionErrors:
     """Action error on held-out successes for every arm, the same folds in each."""
     successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
     arms = arms_of(demos, scores, selection)

@@ -138,6 +138,15 @@ def test_another_content_replaces_the_old(folder: Path) -> None:
     assert_same(load_cache(folder), other)
 
 
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, demos: DemoSet) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("precious")
+    with pytest.raises(DatasetError, match=r"thesis\.tex"):
+        save_cache(tmp_path / "home", demos)
+    assert (tmp_path / "home" / "thesis.tex").read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+
+
 def copy_many_times(source: Path, target: Path) -> None:
     demos = load_cache(source)
     for _ in range(20):

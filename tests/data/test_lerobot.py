@@ -190,6 +190,17 @@ def test_episodes_are_gathered_from_many_files(by_lerobot: Path) -> None:
     assert_frames_match(demos)
 
 
+def test_the_order_of_stored_rows_does_not_matter(by_lerobot: Path, tmp_path: Path) -> None:
+    shuffled = Path(shutil.copytree(by_lerobot, tmp_path / "shuffled"))
+    for path in shuffled.glob("data/*/*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.take(np.random.default_rng(0).permutation(len(table))), path)
+    one, other = read_dataset(by_lerobot), read_dataset(shuffled)
+    np.testing.assert_array_equal(one.action, other.action)
+    for camera, images in one.images.items():
+        np.testing.assert_array_equal(images, other.images[camera])
+
+
 def test_stored_images_come_back_exactly(by_lerobot: Path) -> None:
     demos = read_dataset(by_lerobot, cameras=["wrist", "image"])
     originals = np.stack([frame(e, t) for e, n in enumerate(LENGTHS) for t in range(n)])

@@ -186,11 +186,13 @@ def _card(
 def _bias_map(
     title: str, cards: list[FailureCard], successes: int, rng: np.random.Generator
 ) -> BiasMap:
-    points = [MapPoint(e, True, *map(float, rng.normal((1, 0.4), 0.7))) for e in range(successes)]
-    points += [
-        MapPoint(c.episode, False, *map(float, rng.normal((0.6 - 0.5 * c.k, 0), 0.6)), c.k)
-        for c in cards
-    ]
+    points = []
+    for episode in range(successes):
+        x, y = rng.normal((1, 0.4), 0.7)
+        points.append(MapPoint(episode, True, float(x), float(y)))
+    for card in cards:
+        x, y = rng.normal((0.6 - 0.5 * card.k, 0), 0.6)
+        points.append(MapPoint(card.episode, False, float(x), float(y), card.k))
     return BiasMap(title, points)
 
 

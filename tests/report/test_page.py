@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -217,8 +218,17 @@ def test_never_scrolls_sideways(page: Page, width: int) -> None:
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
 
 
+def test_rows_stack_on_a_narrow_screen(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 900})
+    row = page.locator(".forest tbody tr").nth(1)
+    drawing, mean = (row.locator(part).bounding_box() for part in (".interval svg", "b >> nth=0"))
+    assert drawing is not None and mean is not None
+    assert drawing["width"] > 300
+    assert drawing["y"] + drawing["height"] <= mean["y"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_legible_in_both_schemes(page: Page, scheme: str) -> None:
+def test_text_is_legible_in_both_schemes(page: Page, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     for selector in (
         ".verdict", ".status", ".lead", ".forest td", ".tick", ".card h3", ".reason", ".badge.yes",

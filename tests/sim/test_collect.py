@@ -32,7 +32,7 @@ def test_features_have_the_documented_names_shapes_and_types(recordings):
         found = {name: (a.shape[1:], a.dtype.name) for name, a in recording.features.items()}
         assert found == {
             "observation.state": ((14,), "float32"),
-            "observation.environment_state": ((10,), "float32"),
+            "observation.environment_state": ((7,), "float32"),
             "observation.images.overhead": ((16, 16, 3), "uint8"),
             "action": ((7,), "float32"),
             "next.success": ((), "bool"),

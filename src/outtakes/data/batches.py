@@ -65,7 +65,7 @@ class Sampler:
     def draw(self, step: int) -> Samples:
         """The samples of one step, whatever was drawn before."""
         rng = np.random.default_rng([self.seed, 1, step])
-        demo = self._balanced(rng) if self.balanced else self._epochs(step)
+        demo = self._balanced(step, rng) if self.balanced else self._epochs(step)
         time = (rng.random(len(demo)) * self.lengths[demo]).astype(np.int64)
         return Samples(demo, time, self._of_other_outcome(demo, rng))
 
@@ -79,8 +79,9 @@ class Sampler:
         }
         return np.array([orders[p // n][p % n] for p in position])
 
-    def _balanced(self, rng: np.random.Generator) -> np.ndarray:
-        outcome = np.arange(self.batch_size) % 2
+    def _balanced(self, step: int, rng: np.random.Generator) -> np.ndarray:
+        # Alternating from batch to batch too, so that odd batches favour neither.
+        outcome = (step * self.batch_size + np.arange(self.batch_size)) % 2
         return np.array([rng.choice(self._by_outcome[o]) for o in outcome])
 
     def _of_other_outcome(self, demo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +131,8 @@ class DeviceDemos:
 
 
 def _on(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    # A memory map is read-only, which torch does not take without a warning.
+    return torch.from_numpy(np.require(array, requirements=("C", "W"))).to(device)
 
 
 def _frames(frames: np.ndarray, device: torch.device) -> Tensor | np.ndarray:

@@ -21,7 +21,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,7 @@ def save_cache(folder: Path, demos: DemoSet) -> None:
     """Write `demos` as a frame cache.
 
     Raises:
+        DatasetError: when the folder exists and holds something else.
         MachineError: when the folder cannot be written or the disk is full.
     """
     with new_cache(folder) as draft:
@@ -113,6 +114,7 @@ def new_cache(folder: Path) -> Iterator[Path]:
     other's equal copy is thrown away.
 
     Raises:
+        DatasetError: when the folder exists and holds something else.
         MachineError: when the folder cannot be written or the disk is full.
     """
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
@@ -130,7 +132,7 @@ def _install(draft: Path, folder: Path) -> None:
     while not _renamed(draft, folder):
         if _same_cache(draft, folder):
             return
-        shutil.rmtree(folder)
+        _discard(folder, draft.with_name(f"{draft.name}.old"))
 
 
 def _renamed(draft: Path, folder: Path) -> bool:
@@ -148,6 +150,24 @@ def _same_cache(draft: Path, folder: Path) -> bool:
         return load_cache(draft).content_hash == load_cache(folder).content_hash
     except DatasetError:
         return False
+
+
+def _discard(folder: Path, aside: Path) -> None:
+    """Remove an old or damaged cache; renamed first, as another process may be doing the same."""
+    strangers = [path.name for path in folder.glob("*") if not _is_cache_file(path)]
+    if strangers:
+        raise DatasetError(
+            f"not a frame cache, it holds {strangers[0]!r}",
+            where=folder,
+            remedy="name a new folder for the frame cache",
+        )
+    with suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _is_cache_file(path: Path) -> bool:
+    return path.name in ("demos.json", "demos.safetensors") or path.suffix == ".npy"
 
 
 def _unwritable(folder: Path, error: OSError) -> MachineError:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from outtakes.data.normalize import Normalizer
+from outtakes.data.normalize import Moments, Normalizer
+from outtakes.errors import ConfigError
 from outtakes.policy.act import ActPolicy, Observation
 from outtakes.policy.retrieval import Bank, embed
 
@@ -21,12 +22,7 @@ class Steering:
     bias: Tensor | None
     """(B, L, P); None when the policy has no PB."""
     episodes: np.ndarray
-    """(B,) int64, episode index of the retrieved success; -1 without PB."""
-
-    def rows(self, rows: np.ndarray) -> Steering:
-        """The steering of some environment rows."""
-        bias = None if self.bias is None else self.bias[torch.from_numpy(rows)]
-        return Steering(bias, self.episodes[rows])
+    """(B,) int64, episode index of the nearest success; -1 without PB."""
 
 
 class Agent:
@@ -60,28 +56,43 @@ class Agent:
         Args:
             raw: LeRobot feature name -> (B, ...) array: `observation.state`,
                 `observation.environment_state` and uint8 `observation.images.<camera>`.
+
+        Raises:
+            ConfigError: when a feature has another size than in the training data.
         """
-
-        def vector(name: str) -> Tensor:
-            return torch.from_numpy(np.asarray(raw[name], dtype=np.float32)).to(self.device)
-
         return Observation(
-            self.normalizer.state.standardise(vector("observation.state")),
-            self.normalizer.environment_state.standardise(vector("observation.environment_state")),
+            self._vector(raw, "observation.state", self.normalizer.state),
+            self._vector(raw, "observation.environment_state", self.normalizer.environment_state),
             {
                 camera: torch.from_numpy(raw[f"observation.images.{camera}"]).to(self.device)
                 for camera in self.cameras
             },
         )
 
+    def _vector(self, raw: Mapping[str, np.ndarray], name: str, moments: Moments) -> Tensor:
+        values = torch.from_numpy(np.asarray(raw[name], dtype=np.float32)).to(self.device)
+        if values.shape[1:] != moments.mean.shape:
+            raise ConfigError(
+                f"{name} has {values.shape[1]} values, the policy was trained on "
+                f"{len(moments.mean)}",
+                remedy="act in the environment the training data come from",
+            )
+        return moments.standardise(values)
+
     @torch.no_grad()
-    def begin(self, raw: Mapping[str, np.ndarray]) -> Steering:
-        """Choose each row's PB from its first observation (Sec. 3.3)."""
+    def begin(self, raw: Mapping[str, np.ndarray], neighbours: int = 1) -> Steering:
+        """Choose each row's PB from its first observation (Sec. 3.3).
+
+        Args:
+            raw: first observations, as `observation` takes them.
+            neighbours: nearest successes whose PBs are averaged; 1 as in the paper, 0 for all.
+        """
         first = self.observation(raw)
         if self.bank is None:
             return Steering(None, np.full(len(first), -1, dtype=np.int64))
-        rows = self.bank.nearest(embed(self.policy, first, self.bank.camera))
-        return Steering(self.bank.biases[rows], self.bank.episodes[rows].cpu().numpy())
+        rows = self.bank.nearest(embed(self.policy, first, self.bank.camera), neighbours)
+        nearest = self.bank.episodes[rows[:, 0]].cpu().numpy()
+        return Steering(self.bank.biases[rows].mean(dim=1), nearest)
 
     @torch.no_grad()
     def predict(self, raw: Mapping[str, np.ndarray], steering: Steering) -> np.ndarray:

@@ -27,12 +27,8 @@ class ParametricBias(nn.Module):
         super().__init__()
         self.alpha = alpha
         self.table = nn.Parameter(torch.zeros(demos, chunk, size))
-        self.to_query = nn.ModuleList(
-            [nn.Linear(size, width, bias=False) for _ in range(layers)]
-        )
-        self.to_value = nn.ModuleList(
-            [nn.Linear(size, width, bias=False) for _ in range(layers)]
-        )
+        self.to_query = nn.ModuleList([nn.Linear(size, width, bias=False) for _ in range(layers)])
+        self.to_value = nn.ModuleList([nn.Linear(size, width, bias=False) for _ in range(layers)])
 
     def rows(self, demos: Int[Tensor, "B"]) -> Float[Tensor, "B L P"]:
         """The PB of each of these demonstrations."""

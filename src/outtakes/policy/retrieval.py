@@ -8,13 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from outtakes.errors import CheckpointError
 from outtakes.policy.act import ActPolicy, Observation
 from outtakes.shapes import Float, Int
 
 
 @dataclass(frozen=True)
 class Bank:
-    """First-observation embeddings and PBs of every success, as stored in the checkpoint."""
+    """First-observation embeddings and PBs of every success, as stored in the checkpoint.
+
+    Raises:
+        CheckpointError: when there is no success to retrieve.
+    """
 
     embeddings: Float[Tensor, "S K"]
     biases: Float[Tensor, "S L P"]
@@ -23,12 +28,27 @@ class Bank:
     camera: str
     """Camera whose first image is embedded; "" when the low-dimensional state is."""
 
-    def nearest(self, embedding: Float[Tensor, "B K"]) -> Int[Tensor, "B"]:
-        """Row of the success with the greatest cosine similarity, for each query."""
+    def __post_init__(self) -> None:
+        if len(self.embeddings) == 0:
+            raise CheckpointError(
+                "no success whose parametric bias could steer the policy",
+                remedy="train on at least one success, or without parametric bias",
+            )
+
+    def nearest(
+        self, embedding: Float[Tensor, "B K"], count: int = 1
+    ) -> Int[Tensor, "B neighbours"]:
+        """Rows of the successes with the greatest cosine similarity, nearest first.
+
+        Args:
+            embedding: of each query.
+            count: how many for each; 0 or more than there are for all of them.
+        """
         similarity = functional.normalize(embedding, dim=-1) @ functional.normalize(
             self.embeddings, dim=-1
         ).transpose(0, 1)
-        return similarity.argmax(-1)
+        available = len(self.episodes)
+        return similarity.topk(min(count, available) if count else available).indices
 
 
 def retrieval_camera(policy: ActPolicy) -> str:

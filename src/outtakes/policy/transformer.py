@@ -154,8 +154,6 @@ class Decoder(nn.Module):
         logits = []
         for i, layer in enumerate(self.layers):
             bias = biases[i] if biases is not None else None
-            x, layer_logits = layer(
-                x, memory, positions, memory_positions, bias, generator, copies
-            )
+            x, layer_logits = layer(x, memory, positions, memory_positions, bias, generator, copies)
             logits.append(layer_logits)
         return DecoderOutput(self.norm(x), tuple(logits))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from outtakes.report.axis import Axis
 
@@ -16,8 +16,6 @@ class Segment:
     y1: float
     x2: float
     y2: float
-    style: str = ""
-    """CSS classes."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +71,11 @@ class Plot:
     summary: str
     """What a reader who cannot see it is told."""
     legend: Sequence[LegendEntry] = ()
-    segments: Sequence[Segment] = ()
-    """Drawn under the marks."""
     bands: Sequence[Band] = ()
     aspect: float | None = None
     """Width / height, where the two axes share a scale; else the height is fixed."""
     title: str = ""
-    pictures: Sequence[tuple[int, str]] = field(default_factory=tuple)
+    pictures: Sequence[tuple[int, str]] = ()
     """(episode, address) of images shown below."""
 
 

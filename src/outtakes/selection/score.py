@@ -70,7 +70,7 @@ def score_run(
     assert bias is not None
     row = {episode: i for i, episode in enumerate(checkpoint.episodes)}
     members = demos.subset(checkpoint.episodes)
-    failures = [demo for demo in members if not members.successes[row[demo.episode_index]]]
+    failures = [demo for demo in members if not checkpoint.successes[row[demo.episode_index]]]
     successes = [e for e, s in zip(checkpoint.episodes, checkpoint.successes, strict=True) if s]
     success_biases = bias.table[[row[e] for e in successes]]
     divergences = []
@@ -113,9 +113,7 @@ def _check(checkpoint: Checkpoint, demos: DemoSet) -> None:
 
 
 @torch.no_grad()
-def _divergences(
-    agent: Agent, failure: Demo, own: Tensor, others: Tensor
-) -> Float[Tensor, "T S"]:
+def _divergences(agent: Agent, failure: Demo, own: Tensor, others: Tensor) -> Float[Tensor, "T S"]:
     """D_sym(A(o_t; own), A(o_t; other)) of every time step t and every other PB, in nats."""
     memory = _encode(agent, failure)
     steps = len(memory.tokens)
@@ -148,7 +146,8 @@ def _encode(agent: Agent, demo: Demo) -> Memory:
     }
     parts = []
     for first in range(0, len(demo), _DECODED_AT_ONCE):
-        rows = {name: np.array(array[first : first + _DECODED_AT_ONCE]) for name, array in raw.items()}
+        part = slice(first, first + _DECODED_AT_ONCE)
+        rows = {name: np.array(array[part]) for name, array in raw.items()}
         parts.append(agent.policy.encode(agent.observation(rows)))
     return Memory(torch.cat([part.tokens for part in parts]), parts[0].positions)
 

@@ -114,7 +114,7 @@ class Scores:
         content = read_json(path, _KIND, _VERSION)
         try:
             return _parse(content)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"the scores file lacks or garbles {error}", where=path, remedy="rank again"
             ) from error

@@ -83,9 +83,9 @@ class Selection:
         """
         content = read_json(path, _KIND, _VERSION)
         try:
-            kept = {int(e): True for e in content["kept"]}
-            decided = kept | {int(e): False for e in content["dropped"]}
-            choices = [Choice(e, k, content["reasons"][str(e)]) for e, k in sorted(decided.items())]
+            decided = [(int(e), True) for e in content["kept"]]
+            decided += [(int(e), False) for e in content["dropped"]]
+            choices = [Choice(e, kept, content["reasons"][str(e)]) for e, kept in sorted(decided)]
             return Selection(content["dataset"], content["content_hash"], content["rule"], choices)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(

@@ -110,7 +110,8 @@ def collect(
 
     Yields:
         One recording at a time, so that videos need not be held in memory. Its metadata are
-        attempt, seed, mistake (kind or "none"), mistake_size, cube_x and cube_y at the start and
+        attempt, seed, mistake (kind or "none"), mistake_size with mistake_unit, mistake_share of
+        the largest of its kind, cube_x and cube_y at the start and
         height_lifted (all m).
 
     Raises:
@@ -202,6 +203,8 @@ def _record(config: CollectConfig, attempt: Attempt) -> Recording:
             "seed": config.seed,
             "mistake": mistake.kind if mistake else "none",
             "mistake_size": mistake.size if mistake else 0.0,
+            "mistake_unit": mistake.unit if mistake else "",
+            "mistake_share": mistake.share if mistake else 0.0,
             "cube_x": float(cube[0, 0]),
             "cube_y": float(cube[0, 1]),
             "height_lifted": float(cube[:, 2].max() - cube[0, 2]),

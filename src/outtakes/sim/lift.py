@@ -156,8 +156,7 @@ class Lift:
     Observation:
         `observation.state` (14,): 7 joint angles (rad), gripper position (m), `rotation_vector`
         of the gripper (rad), gripper opening (m, 0 to 0.08).
-        `observation.environment_state` (10,): cube position (m), cube quaternion (w >= 0, first),
-        vector from gripper to cube (m).
+        `observation.environment_state` (7,): cube position (m), cube quaternion (w >= 0, first).
 
     Args:
         horizon: control steps after which a rollout counts as failed.
@@ -210,7 +209,7 @@ class Lift:
 
     def observe(self) -> dict[str, np.ndarray]:
         """Low-dimensional observation, float32: `observation.state` (14,) and
-        `observation.environment_state` (10,)."""
+        `observation.environment_state` (7,)."""
         data, site = self._data, self._scene.panda.grip_site
         gripper, cube = data.site_xpos[site], data.xpos[self._scene.cube]
         turn = rotation_vector(data.site_xmat[site].reshape(3, 3))
@@ -219,7 +218,7 @@ class Lift:
         if quaternion[0] < 0:
             quaternion = -quaternion
         state = [data.qpos[:ARM_JOINTS], gripper, turn, [opening]]
-        environment_state = [cube, quaternion, cube - gripper]
+        environment_state = [cube, quaternion]
         return {
             "observation.state": np.concatenate(state).astype(np.float32),
             "observation.environment_state": np.concatenate(environment_state).astype(np.float32),

@@ -55,6 +55,16 @@ class Mistake:
         if not self.size >= 0:
             raise ConfigError(f"mistake of size {self.size}", remedy="give a size of 0 or more")
 
+    @property
+    def share(self) -> float:
+        """Size as a share of the largest of its kind, in [0, 1] when drawn."""
+        return self.size / _LARGEST[self.kind]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the size."""
+        return "control steps" if self.kind == "slip" else "m"
+
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Mistake:
         """Any kind, any size up to a gross one."""

@@ -42,7 +42,7 @@ def choose_backend() -> str:
             return backend
     raise MachineError(
         f"no OpenGL library to render with ({', '.join(_LIBRARIES.values())})",
-        remedy="apt-get install libegl1 libgl1-mesa-dri, or libosmesa6",
+        remedy="apt-get install libegl1 libgl1-mesa-dri libopengl0, or libosmesa6",
     )
 
 
@@ -58,10 +58,11 @@ def _make_context(height: int, width: int):
         else:
             from mujoco.gl_context import GLContext
         return GLContext(width, height)
-    except (ImportError, AttributeError, RuntimeError) as error:
+    except (ImportError, AttributeError, RuntimeError, ctypes.ArgumentError) as error:
         raise MachineError(
             f"{backend} cannot render here: {error}",
-            remedy="apt-get install libegl1 libgl1-mesa-dri, or libosmesa6 with MUJOCO_GL=osmesa",
+            remedy="apt-get install libegl1 libgl1-mesa-dri libopengl0, or libosmesa6 with "
+            "MUJOCO_GL=osmesa",
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from outtakes.data.normalize import Normalizer
@@ -103,7 +103,9 @@ class Checkpoint:
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         header = {"outtakes": json.dumps(meta, sort_keys=True)}
-        write_atomically(run / FILE, lambda temporary: save_file(tensors, temporary, header))
+        # Not `save_file`: what it raises on a full disk hides why.
+        content = save(tensors, header)
+        write_atomically(run / FILE, lambda temporary: _write(temporary, content))
 
     @staticmethod
     def load(run: Path) -> Checkpoint:
@@ -127,6 +129,10 @@ class Checkpoint:
             raise CheckpointError(
                 f"cannot read the checkpoint ({error})", where=path, remedy="train again"
             ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _check_version(meta: Mapping[str, Any], path: Path) -> None:

@@ -46,9 +46,7 @@ class RowAdam:
         beta1, beta2 = self.betas
         self.steps += rows
         self.first = torch.where(seen, self.first.lerp(gradient, 1 - beta1), self.first)
-        self.second = torch.where(
-            seen, self.second.lerp(gradient.square(), 1 - beta2), self.second
-        )
+        self.second = torch.where(seen, self.second.lerp(gradient.square(), 1 - beta2), self.second)
         age = self.steps.clamp(min=1).view(shape)
         first = self.first / (1 - beta1**age)
         second = self.second / (1 - beta2**age)
@@ -57,9 +55,7 @@ class RowAdam:
         self.table.grad = None
 
 
-def build_adamw(
-    policy: ActPolicy, weight_decay: float, backbone_scale: float
-) -> torch.optim.AdamW:
+def build_adamw(policy: ActPolicy, weight_decay: float, backbone_scale: float) -> torch.optim.AdamW:
     """AdamW over everything but the PB table, which has a rate of its own and no decay.
 
     The rate of each group is set before every step as `scale` times the schedule.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,12 +60,13 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 1")
         for name in ("learning_rate", "pb_learning_rate", "clip"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose more than 0")
+        for name in ("backbone_scale", "weight_decay", "warmup"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 0")
         if self.schedule not in ("constant", "cosine"):
-            raise ConfigError(
-                f"schedule {self.schedule!r}", remedy="choose constant or cosine"
-            )
+            raise ConfigError(f"schedule {self.schedule!r}", remedy="choose constant or cosine")
 
 
 class DivergedError(OuttakesError):
@@ -118,8 +120,6 @@ def train(
     while trainer.step < config.steps:
         batch = trainer.next_batch()
         outcome = trainer.update(batch)
-        if not torch.isfinite(outcome.total):
-            raise DivergedError(run, trainer.step, trainer.episodes_of(batch))
         if monitor and (trainer.step % config.log_every == 0 or trainer.step == config.steps):
             monitor(trainer.step, trainer.scalars(outcome))
         if trainer.step % config.save_every == 0 or trainer.step == config.steps:
@@ -176,20 +176,25 @@ class _Trainer:
         return self.data.batch(self.sampler.draw(self.step), self.act.chunk)
 
     def update(self, batch: Batch) -> Loss:
-        """One optimiser step."""
+        """One optimiser step.
+
+        Raises:
+            DivergedError: when the loss or its gradient is NaN or infinite; nothing has moved.
+        """
         # Noise is a function of (seed, step), so a resumed run draws what an unbroken one does.
-        self.generator.manual_seed(int(np.random.SeedSequence([self.seed, 2, self.step])
-                                       .generate_state(1)[0]))
-        fraction = schedule(
-            self.step, self.config.steps, self.config.warmup, self.config.schedule
+        self.generator.manual_seed(
+            int(np.random.SeedSequence([self.seed, 2, self.step]).generate_state(1)[0])
         )
+        fraction = schedule(self.step, self.config.steps, self.config.warmup, self.config.schedule)
         for group in self.adamw.param_groups:
             group["lr"] = self.config.learning_rate * fraction * group["scale"]
         outcome = compute_loss(
             self.policy, batch, self.loss, separate=self.separate, generator=self.generator
         )
         outcome.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network, self.config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network, self.config.clip)
+        if not torch.isfinite(outcome.total + norm):
+            raise DivergedError(self.run, self.step + 1, self.episodes_of(batch))
         self.adamw.step()
         self.adamw.zero_grad()
         if self.rows is not None:
@@ -253,7 +258,9 @@ class _Trainer:
         )
 
     def _adamw_tensors(self) -> dict[str, Tensor]:
-        names = {parameter: name for name, parameter in self.policy.named_parameters()}
+        names: dict[Tensor, str] = {
+            parameter: name for name, parameter in self.policy.named_parameters()
+        }
         return {
             f"{names[parameter]}.{moment}": state[moment]
             for parameter, state in self.adamw.state.items()
@@ -314,7 +321,7 @@ class _Trainer:
             "outcomes": tuple(bool(s) for s in self.demos.successes),
             "seed": self.seed,
             "policy": {**vars(self.act), "backbone_weights": None},
-            **self.settings(),
+            **_lasting(self.settings()),
         }
         actual = {
             "dataset": found.content_hash,
@@ -322,7 +329,7 @@ class _Trainer:
             "outcomes": found.successes,
             "seed": found.seed,
             "policy": vars(found.act),
-            **found.settings,
+            **_lasting(found.settings),
         }
         different = [name for name, value in expected.items() if actual.get(name) != value]
         if different:
@@ -331,6 +338,25 @@ class _Trainer:
                 where=self.run,
                 remedy="give another --out, or remove this run",
             )
+        if found.step > self.config.steps:
+            raise CheckpointError(
+                f"this run has taken {found.step} steps, {self.config.steps} were asked for",
+                where=self.run,
+                remedy="give another --out, or ask for as many steps",
+            )
+
+
+def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that shape every step.
+
+    Not among them are how often to save and log, and the number of steps unless the learning
+    rate was planned to fall to 0 at the last: such a run may be lengthened.
+    """
+    passing = {"save_every", "log_every"}
+    if settings["train"]["schedule"] == "constant":
+        passing.add("steps")
+    train = {name: value for name, value in settings["train"].items() if name not in passing}
+    return {**settings, "train": train}
 
 
 def _prefixed(owner: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ for (const button of document.querySelectorAll("button.play")) {
 for (const timeline of document.querySelectorAll(".timeline")) {
   const card = timeline.closest(".card");
   const videos = [...card.querySelectorAll("video")];
-  const [video] = videos;
+  const video = card.querySelector(".own video"); // the nearest success keeps another time
   const fps = Number(card.dataset.fps);
   const peak = Number(timeline.dataset.peak);
   const points = timeline.querySelector("polyline").points;

@@ -39,5 +39,4 @@
     place(event);
   });
   document.addEventListener("pointerleave", () => (tip.hidden = true));
-  document.addEventListener("scroll", () => (tip.hidden = true), { passive: true });
 }

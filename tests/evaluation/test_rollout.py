@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from outtakes.errors import ConfigError
+from outtakes.evaluation.controller import ControllerConfig
+from outtakes.evaluation.rollout import initial_states, roll_out
+from outtakes.evaluation.rollouts import Rollout
+from outtakes.sim.environment import Environment
+from outtakes.sim.lift import Lift
+from tests.evaluation.lift_agent import CHUNK, SUCCESSES, make_lift_agent
+
+COUNT = 60
+HORIZON = 10
+CUBE_HEIGHT = 11
+"""Place of the cube's height in Lift's initial state."""
+
+Trace = dict[tuple[int, int], bytes]
+"""(initial state, step) -> everything the environment showed before that step."""
+
+
+@pytest.fixture(scope="module")
+def environments() -> list[Environment]:
+    return [Lift(horizon=HORIZON) for _ in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def states(environments) -> np.ndarray:
+    """Initial states; in every third the cube hangs in the air, at once high enough."""
+    states = initial_states(environments[0], COUNT, seed=0)
+    states[::3, CUBE_HEIGHT] += np.linspace(0.03, 0.2, len(states[::3]))
+    return states
+
+
+def run(environments, states, **settings) -> tuple[list[Rollout], Trace]:
+    trace: Trace = {}
+
+    def watch(index: int, step: int, environment: Environment) -> None:
+        trace[index, step] = b"".join(value.tobytes() for value in environment.observe().values())
+
+    rollouts = roll_out(
+        settings.pop("agent", None) or make_lift_agent(),
+        environments,
+        states,
+        arm="act-pb/low",
+        seed=7,
+        config=settings.pop("config", ControllerConfig(replan=CHUNK)),
+        watch=watch,
+        **settings,
+    )
+    return rollouts, trace
+
+
+@pytest.fixture(scope="module")
+def expected(environments, states) -> tuple[list[Rollout], Trace]:
+    return run(environments, states)
+
+
+def test_every_initial_state_is_run_once_and_some_succeed(expected):
+    rollouts, trace = expected
+    assert [r.initial_state for r in rollouts] == list(range(COUNT))
+    assert {(r.arm, r.seed) for r in rollouts} == {("act-pb/low", 7)}
+    assert 5 < sum(r.success for r in rollouts) < COUNT / 2
+    for r in rollouts:
+        assert r.success or r.steps == HORIZON
+        assert [(r.initial_state, s) in trace for s in range(HORIZON)].count(True) == r.steps
+        assert r.retrieved_episode in range(0, 3 * SUCCESSES, 3)
+    assert len({r.retrieved_episode for r in rollouts}) > 1
+
+
+@pytest.mark.parametrize("count", [1, 7, 25])
+def test_the_number_of_environments_changes_nothing(environments, states, expected, count):
+    assert run(environments[:count], states) == expected
+
+
+@pytest.mark.parametrize("indices", [[59], [0, 24, 25, 50], [31, 2, 30], list(range(20, 45))])
+def test_the_other_initial_states_change_nothing(environments, states, expected, indices):
+    rollouts, trace = run(environments[:4], states, indices=indices)
+    assert sorted(r.initial_state for r in rollouts) == sorted(indices)
+    assert all(rollout == expected[0][rollout.initial_state] for rollout in rollouts)
+    assert trace == {key: seen for key, seen in expected[1].items() if key[0] in indices}
+
+
+def test_environments_used_before_change_nothing(environments, states, expected):
+    run(environments[:5], states[::-1], indices=range(5))
+    assert run(environments, states) == expected
+
+
+@pytest.mark.parametrize("ensemble", [None, 0.1])
+def test_one_rollout_is_what_a_plain_loop_over_the_simulation_gives(
+    environments, states, ensemble
+):
+    agent, config = make_lift_agent(), ControllerConfig(replan=2, ensemble=ensemble)
+    index = 4
+    rollouts, trace = run(
+        environments[:1], states, agent=agent, config=config, indices=[index]
+    )
+    environment = Lift(horizon=HORIZON)
+    environment.reset(states[index])
+    steering, chunks, solved = None, {}, False
+    for step in range(HORIZON):
+        seen = environment.observe()
+        recorded = np.frombuffer(trace[index, step], np.float32)
+        assert np.allclose(np.concatenate(list(seen.values())), recorded, atol=1e-4)
+        raw = {name: value[None] for name, value in seen.items()}
+        steering = steering or agent.begin(raw)
+        chunks[step] = agent.predict(raw, steering)[0]
+        if ensemble is None:
+            action = chunks[step // 2 * 2][step % 2]
+        else:
+            live = [s for s in sorted(chunks) if step - s < CHUNK]
+            weights = np.exp(-ensemble * np.arange(len(live)))
+            action = np.average([chunks[s][step - s] for s in live], axis=0, weights=weights)
+        solved = environment.step(action)
+    assert rollouts[0].success == solved
+    assert rollouts[0].retrieved_episode == int(steering.episodes[0])
+
+
+def test_a_policy_with_a_camera_is_given_its_images(environments, states):
+    agent = make_lift_agent(cameras=("overhead",))
+    rollouts, _ = run(environments[:2], states, agent=agent, indices=[1, 2], image_size=64)
+    assert [r.initial_state for r in rollouts] == [1, 2]
+    assert all(r.retrieved_episode in range(0, 3 * SUCCESSES, 3) for r in rollouts)
+
+
+def test_fewer_initial_states_are_the_first_of_more(environments):
+    many = initial_states(environments[0], 12, seed=5)
+    assert np.array_equal(initial_states(environments[1], 4, seed=5), many[:4])
+    assert len(np.unique(many, axis=0)) == 12
+    assert not np.array_equal(initial_states(environments[0], 4, seed=6), many[:4])
+
+
+def test_no_rollouts_are_refused(environments):
+    with pytest.raises(ConfigError, match="0 rollouts: ask for at least 1"):
+        initial_states(environments[0], 0, seed=0)
+
+
+def test_a_chunk_too_short_for_the_plan_is_refused(environments, states):
+    with pytest.raises(ConfigError, match="replan"):
+        run(environments, states, config=ControllerConfig(replan=CHUNK + 1))

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from outtakes.errors import CheckpointError
+from outtakes.policy.act import ActPolicy, Observation, Sizes
+from outtakes.policy.retrieval import Bank, embed, retrieval_camera
+from tests.demos import make_demos, small_act, train_small
+
+DIRECTIONS = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])
+
+
+def make_bank() -> Bank:
+    biases = torch.arange(3.0)[:, None, None].expand(3, 5, 5)
+    return Bank(DIRECTIONS, biases, torch.tensor([4, 8, 15]), "")
+
+
+@pytest.mark.parametrize(
+    ("query", "nearest"),
+    [([9.0, 1.0], 0), ([0.1, 0.2], 1), ([-1.0, 0.5], 2), ([0.0, -1.0], None)],
+)
+def test_the_greatest_cosine_wins_whatever_the_lengths(query, nearest):
+    found = int(make_bank().nearest(torch.tensor([query]))[0, 0])
+    assert found == nearest if nearest is not None else found != 1
+
+
+def test_neighbours_come_nearest_first_and_each_query_has_its_own():
+    queries = torch.tensor([[2.0, 1.0], [-2.0, 1.0]])
+    assert make_bank().nearest(queries, 2).tolist() == [[0, 1], [2, 1]]
+    for count in (0, 3, 99):
+        assert make_bank().nearest(queries, count).tolist() == [[0, 1, 2], [2, 1, 0]]
+
+
+def test_a_bank_without_successes_is_refused():
+    with pytest.raises(CheckpointError, match="no success .* train on at least one success"):
+        Bank(torch.zeros(0, 1), torch.zeros(0, 5, 5), torch.zeros(0, dtype=torch.long), "")
+
+
+def test_a_run_without_successes_cannot_act(tmp_path):
+    checkpoint = train_small(tmp_path, make_demos(0, 3), steps=1)
+    with pytest.raises(CheckpointError, match="no success"):
+        checkpoint.agent()
+
+
+@pytest.mark.parametrize(
+    ("cameras", "chosen"),
+    [((), ""), (("wrist",), "wrist"), (("wrist", "overhead"), "overhead"), (("b", "a"), "b")],
+)
+def test_retrieval_looks_through_the_overhead_camera_where_there_is_one(cameras, chosen):
+    policy = ActPolicy(small_act(cameras=cameras), Sizes(3, 4, 3, 2))
+    assert retrieval_camera(policy) == chosen
+
+
+def test_the_embedding_is_the_state_or_the_mean_feature_of_the_image():
+    policy = ActPolicy(small_act(cameras=("overhead",)), Sizes(3, 4, 3, 2))
+    image = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    seen = Observation(torch.ones(2, 4), torch.zeros(2, 3), {"overhead": torch.from_numpy(image)})
+    assert torch.equal(embed(policy, seen, ""), torch.tensor([[1.0] * 4 + [0.0] * 3] * 2))
+    assert policy.backbone is not None
+    features = policy.backbone(seen.images["overhead"])
+    assert torch.allclose(embed(policy, seen, "overhead"), features.mean(dim=(2, 3)))

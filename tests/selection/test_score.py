@@ -1,0 +1,250 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kendalltau
+
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.normalize import Normalizer
+from outtakes.errors import ArtifactError, CheckpointError, DatasetError
+from outtakes.selection import score
+from outtakes.selection.score import (
+    SeedScores,
+    combine,
+    kendall_tau,
+    principal_components,
+    score_run,
+)
+from outtakes.selection.select import select
+from outtakes.training.checkpoint import Checkpoint
+from tests import naive
+from tests.demos import make_demos, small_act, train_small
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Checkpoint:
+    return train_small(tmp_path_factory.mktemp("run"), steps=2)
+
+
+def with_table(checkpoint: Checkpoint, table: torch.Tensor, **changes) -> Checkpoint:
+    tensors = {**checkpoint.tensors, "policy.bias.table": table}
+    return replace(checkpoint, tensors=tensors, **changes)
+
+
+def with_biases(checkpoint: Checkpoint, scale: float = 1.0, seed: int = 0) -> Checkpoint:
+    shape = checkpoint.tensors["policy.bias.table"].shape
+    generator = torch.Generator().manual_seed(seed)
+    return with_table(checkpoint, scale * torch.randn(shape, generator=generator))
+
+
+def k(scores: SeedScores) -> np.ndarray:
+    return scores.distances.sum(axis=1)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_the_score_is_equation_5(trained, scale):
+    checkpoint, demos = with_biases(trained, scale), make_demos()
+    scores = score_run(checkpoint, demos)
+    parameters = naive.parameters_of(checkpoint.policy())
+    table = parameters["bias.table"]
+    normalizer = Normalizer.of(demos)
+    for i, episode in enumerate(scores.failures):
+        row = list(demos.episode_indices).index(episode)
+        expected = naive.k_metric(
+            parameters,
+            checkpoint.act,
+            normalizer.state.standardise(torch.from_numpy(demos[row].state)).numpy(),
+            normalizer.environment_state.standardise(
+                torch.from_numpy(demos[row].environment_state)
+            ).numpy(),
+            table[row],
+            table[demos.successes],
+        )
+        assert k(scores)[i] == pytest.approx(expected, abs=1e-5, rel=1e-4)
+
+
+def test_it_covers_every_failure_at_every_step(trained):
+    demos = make_demos()
+    told = []
+    scores = score_run(with_biases(trained), demos, progress=lambda *done: told.append(done))
+    assert list(scores.failures) == demos.episodes(Outcome.FAILURE)
+    assert list(scores.successes) == demos.episodes(Outcome.SUCCESS)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    for over_time, distances, episode in zip(
+        scores.over_time, scores.distances, scores.failures, strict=True
+    ):
+        assert len(over_time) == demos.lengths[list(demos.episode_indices).index(episode)]
+        assert over_time.mean() == pytest.approx(distances.mean())
+        assert (over_time > 0).all()
+
+
+def test_equal_biases_are_no_distance(trained):
+    table = trained.tensors["policy.bias.table"]
+    same = with_table(trained, torch.randn(table.shape[1:]).expand_as(table).contiguous())
+    assert k(score_run(same, make_demos())) == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.03, 1.0])
+@pytest.mark.parametrize("at_once", [1, 7, 10**6])
+def test_how_much_is_decoded_at_once_changes_nothing(trained, monkeypatch, at_once, scale):
+    checkpoint = with_biases(trained, scale)
+    expected = score_run(checkpoint, make_demos())
+    monkeypatch.setattr(score, "_DECODED_AT_ONCE", at_once)
+    found = score_run(checkpoint, make_demos())
+    assert np.allclose(found.distances, expected.distances, rtol=1e-5, atol=0)
+
+
+def permuted(demos: DemoSet, order: Sequence[int]) -> DemoSet:
+    """The demonstrations in another order, under the same episode indices."""
+    rows = np.concatenate([np.arange(demos.starts[i], demos.starts[i + 1]) for i in order])
+    return replace(
+        demos,
+        successes=demos.successes[list(order)],
+        starts=np.concatenate([[0], np.cumsum(demos.lengths[list(order)])]),
+        state=demos.state[rows],
+        environment_state=demos.environment_state[rows],
+        action=demos.action[rows],
+    )
+
+
+def test_the_order_of_demonstrations_changes_nothing(trained):
+    demos, checkpoint = make_demos(), with_biases(trained)
+    order = np.random.default_rng(0).permutation(len(demos))
+    moved = permuted(demos, order)
+    table = checkpoint.tensors["policy.bias.table"]
+    successes = tuple(bool(s) for s in moved.successes)
+    there = score_run(with_table(checkpoint, table[order], successes=successes), moved)
+    here = score_run(checkpoint, demos)
+    was = {demos.episode_indices[new]: demos.episode_indices[old] for new, old in enumerate(order)}
+    before = dict(zip(here.failures, k(here), strict=True))
+    for episode, value in zip(there.failures, k(there), strict=True):
+        assert value == pytest.approx(before[was[episode]], rel=1e-5)
+
+
+def test_the_order_of_the_bias_table_changes_nothing(trained):
+    checkpoint = with_biases(trained)
+    order = [3, 5, 0, 2, 1, 4]
+    shuffled = with_table(
+        checkpoint,
+        checkpoint.tensors["policy.bias.table"][order],
+        episodes=tuple(checkpoint.episodes[i] for i in order),
+        successes=tuple(checkpoint.successes[i] for i in order),
+    )
+    here, there = score_run(checkpoint, make_demos()), score_run(shuffled, make_demos())
+    assert there.failures == here.failures
+    assert np.allclose(k(there), k(here), rtol=1e-5)
+
+
+def test_planted_near_misses_come_out_on_top(tmp_path):
+    demos = make_demos(5, 8)
+    checkpoint = train_small(tmp_path, demos, steps=2)
+    generator = torch.Generator().manual_seed(0)
+    shape = checkpoint.tensors["policy.bias.table"].shape
+    table = torch.randn(shape, generator=generator)
+    planted = [6, 9, 12]
+    like_success = torch.tensor([bool(s) or i in planted for i, s in enumerate(demos.successes)])
+    table[like_success] = table[0] + 0.2 * table[like_success]
+    scores = combine([score_run(with_table(checkpoint, table), demos)], "toy", "hash")
+    near = [int(demos.episode_indices[i]) for i in planted]
+    assert sorted(f.episode for f in scores.ranked()[:3]) == near
+    kept = select(scores, demos.episodes(Outcome.SUCCESS), keep="low", count=3).kept
+    assert kept == sorted([*demos.episodes(Outcome.SUCCESS), *near])
+
+
+def test_the_bias_distance_of_the_nearest_success_names_it(trained):
+    demos, checkpoint = make_demos(), with_biases(trained)
+    table = checkpoint.tensors["policy.bias.table"].clone()
+    failure, success = np.flatnonzero(~demos.successes)[1], np.flatnonzero(demos.successes)[2]
+    table[failure] = table[success] + 0.01
+    scores = combine([score_run(with_table(checkpoint, table), demos)], "toy", "hash")
+    assert scores.failures[1].nearest_success == demos.episode_indices[success]
+
+
+def test_long_episodes_are_scored_like_short_ones(trained, monkeypatch):
+    checkpoint = with_biases(trained)
+    demos = make_demos()
+    monkeypatch.setattr(score, "_DECODED_AT_ONCE", 3)
+    assert demos.lengths.max() > 3
+    over_time = score_run(checkpoint, demos).over_time
+    assert [len(t) for t in over_time] == list(demos.lengths[~demos.successes])
+
+
+def test_a_policy_without_bias_is_refused(tmp_path):
+    checkpoint = train_small(tmp_path, act=small_act(condition="label"), steps=1)
+    with pytest.raises(CheckpointError, match="without parametric bias.*act-pb"):
+        score_run(checkpoint, make_demos())
+
+
+def test_another_dataset_is_refused(trained):
+    with pytest.raises(CheckpointError, match="trained on other data"):
+        score_run(trained, make_demos(seed=1))
+
+
+@pytest.mark.parametrize(("counts", "missing"), [((0, 3), "success"), ((3, 0), "failure")])
+def test_one_outcome_alone_is_refused(tmp_path, counts, missing):
+    demos = make_demos(*counts)
+    checkpoint = train_small(tmp_path, demos, steps=1)
+    with pytest.raises(DatasetError, match=f"no {missing} among the 3.*train on both"):
+        score_run(checkpoint, demos)
+
+
+def test_seeds_are_averaged(trained):
+    demos = make_demos()
+    runs = [
+        replace(score_run(with_biases(trained, seed=seed), demos), seed=seed) for seed in range(3)
+    ]
+    scores = combine(runs, "toy", "hash")
+    assert scores.seeds == [0, 1, 2]
+    assert scores.n_successes == 3
+    for i, failure in enumerate(scores.failures):
+        assert failure.per_seed == {run.seed: pytest.approx(k(run)[i]) for run in runs}
+        assert failure.mean == pytest.approx(np.mean([k(run)[i] for run in runs]))
+        assert np.mean(failure.over_time) * 3 == pytest.approx(failure.mean)
+    rankings = np.stack([k(run) for run in runs])
+    assert scores.kendall_tau == pytest.approx(kendall_tau(rankings))
+    assert combine(runs[:1], "toy", "hash").kendall_tau is None
+    assert [(e, s) for e, s, _, _ in scores.bias_map] == list(
+        zip(demos.episode_indices, demos.successes, strict=True)
+    )
+
+
+def test_runs_that_cannot_be_averaged_are_refused(trained, tmp_path):
+    run = score_run(with_biases(trained), make_demos())
+    with pytest.raises(ArtifactError, match="one seed appears twice"):
+        combine([run, run], "toy", "hash")
+    fewer = train_small(tmp_path, make_demos().subset([0, 2, 4, 6]), steps=1, seed=1)
+    other = score_run(fewer, make_demos())
+    with pytest.raises(ArtifactError, match="different episodes"):
+        combine([run, other], "toy", "hash")
+
+
+def test_rank_agreement_is_kendalls():
+    rankings = np.random.default_rng(0).normal(size=(4, 12))
+    expected = np.mean([kendalltau(a, b)[0] for a, b in combinations(rankings, 2)])
+    assert kendall_tau(rankings) == pytest.approx(expected)
+    assert kendall_tau(np.array([[1.0, 2, 3], [10, 20, 30]])) == 1
+    assert kendall_tau(np.array([[1.0, 2, 3], [3, 2, 1]])) == -1
+
+
+def test_principal_components_keep_the_distances_of_a_plane():
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(6, 2)) @ rng.normal(size=(2, 9))
+    flat = principal_components(plane)
+
+    def distances(points: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(points[:, None] - points[None], axis=-1)
+
+    assert np.allclose(distances(flat), distances(plane))
+    assert flat[:, 0].var() >= flat[:, 1].var()
+    assert principal_components(np.ones((3, 4))).tolist() == [[0, 0]] * 3
+
+
+def test_a_run_read_from_disk_scores_alike(tmp_path: Path):
+    checkpoint = train_small(tmp_path, steps=5)
+    first = score_run(checkpoint, make_demos())
+    again = score_run(Checkpoint.load(tmp_path), make_demos())
+    assert np.array_equal(first.distances, again.distances)

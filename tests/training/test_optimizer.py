@@ -1,0 +1,113 @@
+import pytest
+import torch
+from torch import nn
+
+from outtakes.policy.act import ActPolicy, Sizes
+from outtakes.training.optimizer import RowAdam, build_adamw, schedule
+from tests.demos import small_act
+
+
+def make_table(rows: int = 4) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, 3, 2, generator=torch.Generator().manual_seed(0)))
+
+
+def gradients(steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(4, 3, 2, generator=generator) for _ in range(steps)]
+
+
+def test_rows_present_at_every_step_move_as_under_adam():
+    table, reference = make_table(), make_table()
+    rows, adam = RowAdam(table), torch.optim.Adam([reference], lr=0.01)
+    for gradient in gradients(30):
+        table.grad, reference.grad = gradient.clone(), gradient.clone()
+        rows.step(torch.ones(4, dtype=torch.bool), 0.01)
+        adam.step()
+    assert torch.allclose(table, reference, atol=1e-6)
+
+
+def test_an_absent_row_stays_bitwise_where_it_is_whatever_its_gradient_and_momentum():
+    table = make_table()
+    rows = RowAdam(table)
+    table.grad = gradients(1)[0]
+    rows.step(torch.ones(4, dtype=torch.bool), 0.01)
+    before = [t.detach().clone() for t in (table, rows.first, rows.second, rows.steps)]
+    present = torch.tensor([True, False, True, False])
+    for gradient in gradients(5):
+        table.grad = gradient
+        rows.step(present, 0.01)
+    for old, new in zip(before, (table, rows.first, rows.second, rows.steps), strict=True):
+        assert torch.equal(old[~present], new[~present])
+        assert not torch.equal(old[present], new[present])
+
+
+def test_a_row_seen_now_and_then_moves_as_if_the_other_steps_had_not_been():
+    often, rarely = make_table(), make_table()
+    on_often, on_rarely = RowAdam(often), RowAdam(rarely)
+    for step, gradient in enumerate(gradients(12)):
+        rarely.grad = gradient.clone()
+        on_rarely.step(torch.full((4,), step % 3 == 0), 0.01)
+        if step % 3 == 0:
+            often.grad = gradient.clone()
+            on_often.step(torch.ones(4, dtype=torch.bool), 0.01)
+    assert torch.equal(often, rarely)
+
+
+def test_the_gradient_is_used_up_and_without_one_nothing_moves():
+    table = make_table()
+    rows = RowAdam(table)
+    table.grad = gradients(1)[0]
+    rows.step(torch.ones(4, dtype=torch.bool), 0.01)
+    assert table.grad is None
+    before = table.detach().clone()
+    rows.step(torch.ones(4, dtype=torch.bool), 0.01)
+    assert torch.equal(table, before)
+
+
+def test_weight_decay_shrinks_the_network_but_never_the_bias_table():
+    policy = ActPolicy(small_act(), Sizes(4, 4, 3, 2))
+    assert policy.bias is not None
+    nn.init.normal_(policy.bias.table)
+    adamw = build_adamw(policy, weight_decay=0.5, backbone_scale=1.0)
+    for group in adamw.param_groups:
+        group["lr"] = 0.1
+    before = {name: p.detach().clone() for name, p in policy.named_parameters()}
+    for parameter in policy.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    adamw.step()
+    for name, parameter in policy.named_parameters():
+        factor = 1.0 if name == "bias.table" else 1 - 0.1 * 0.5
+        assert torch.allclose(parameter, factor * before[name]), name
+
+
+def test_the_backbone_has_a_rate_of_its_own():
+    policy = ActPolicy(small_act(cameras=("overhead",)), Sizes(4, 4, 3, 2))
+    adamw = build_adamw(policy, weight_decay=0.0, backbone_scale=0.1)
+    assert policy.backbone is not None and policy.bias is not None
+    scales = {id(p): g["scale"] for g in adamw.param_groups for p in g["params"]}
+    backbone = {id(p) for p in policy.backbone.parameters()}
+    assert {scale for p, scale in scales.items() if p in backbone} == {0.1}
+    assert {scale for p, scale in scales.items() if p not in backbone} == {1.0}
+    assert len(scales) == len(list(policy.parameters())) - 1
+    assert id(policy.bias.table) not in scales
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "expected"),
+    [
+        (0, "constant", 0.25),
+        (3, "constant", 1.0),
+        (99, "constant", 1.0),
+        (0, "cosine", 0.25),
+        (4, "cosine", 1.0),
+        (54, "cosine", 0.5),
+        (104, "cosine", 0.0),
+    ],
+)
+def test_the_rate_warms_up_then_stays_or_falls_like_a_cosine(step, kind, expected):
+    assert schedule(step, steps=104, warmup=4, kind=kind) == pytest.approx(expected)
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate():
+    assert schedule(0, steps=10, warmup=0, kind="cosine") == 1.0
+    assert schedule(5, steps=5, warmup=5, kind="cosine") == 1.0
