@@ -68,7 +68,9 @@ def multi_head(parameters, name, query, key, value, heads, pb_q=0.0, pb_v=0.0):
 
 
 def feed_forward(x, parameters, name):
-    return linear(np.maximum(linear(x, parameters, f"{name}.expand"), 0), parameters, f"{name}.contract")
+    return linear(
+        np.maximum(linear(x, parameters, f"{name}.expand"), 0), parameters, f"{name}.contract"
+    )
 
 
 def encode(parameters, tokens, positions, layers, heads):

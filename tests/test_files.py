@@ -33,7 +33,7 @@ def old_file(tmp_path: Path) -> Path:
 
 
 def test_the_new_content_replaces_the_old(old_file):
-    write_atomically(old_file, lambda temporary: temporary.write_text("new") and None)
+    write_atomically(old_file, lambda temporary: temporary.write_text("new"))
     assert old_file.read_text() == "new"
     assert os.listdir(old_file.parent) == ["result.json"]
     assert old_file.stat().st_mode & 0o777 == 0o644
@@ -41,7 +41,7 @@ def test_the_new_content_replaces_the_old(old_file):
 
 def test_folders_are_made(tmp_path):
     path = tmp_path / "runs" / "act" / "result.json"
-    write_atomically(path, lambda temporary: temporary.write_text("new") and None)
+    write_atomically(path, lambda temporary: temporary.write_text("new"))
     assert path.read_text() == "new"
 
 
@@ -67,7 +67,7 @@ def test_a_kill_in_the_middle_leaves_the_old_file(old_file):
 
 
 def test_a_full_disk_is_the_users_to_mend_and_keeps_the_old_file(old_file):
-    with full_after(4), pytest.raises(MachineError, match="no space left.*free some"):
+    with full_after(4), pytest.raises(MachineError, match=r"no space left.*free some"):
         write_json(old_file, "scores", 1, {"value": 1})
     assert old_file.read_text() == "old"
     assert os.listdir(old_file.parent) == ["result.json"]

@@ -51,6 +51,32 @@ class Arm:
     paper: str = ""
     """The paper's success rate for the same cell, in %."""
 
+    @property
+    def steerings(self) -> Mapping[str, int]:
+        """Name in the rollout log -> successes whose PBs are averaged at run time.
+
+        A policy with PB is rolled out twice: steered by the PB of the nearest success, as in the
+        paper, and by the mean PB of all successes.
+        """
+        if self.condition != "pb":
+            return {self.name: 1}
+        return {self.name: 1, mean_of(self.name): 0}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Name in the rollout log -> name for people."""
+        if self.condition != "pb":
+            return {self.name: self.label}
+        return {
+            self.name: f"{self.label}, nearest PB",
+            mean_of(self.name): f"{self.label}, mean PB",
+        }
+
+
+def mean_of(arm: str) -> str:
+    """Name of an arm's rollouts under the mean PB of all successes."""
+    return f"{arm}-mean"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -95,21 +121,35 @@ def train_job(job: Job, monitor: Monitor | None = None) -> Checkpoint:
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint, arm: str, recipe: Recipe, device: str
+    checkpoint: Checkpoint, steerings: Mapping[str, int], recipe: Recipe, device: str
 ) -> list[Rollout]:
-    """Roll one trained policy out from the recipe's initial states."""
+    """Roll one trained policy out from the recipe's initial states.
+
+    Args:
+        checkpoint: the policy.
+        steerings: arm name for the log -> `ControllerConfig.neighbours`.
+        recipe: environment, initial states and controller.
+        device: where to compute actions.
+    """
     name = recipe.collect.environment
-    environments = [make_environment(name) for _ in range(PARALLEL_ENVIRONMENTS)]
+    environments = [
+        make_environment(name, horizon=recipe.horizon) for _ in range(PARALLEL_ENVIRONMENTS)
+    ]
     states = initial_states(environments[0], recipe.rollouts, recipe.state_seed)
-    return roll_out(
-        checkpoint.agent(device),
-        environments,
-        states,
-        arm=arm,
-        seed=checkpoint.seed,
-        config=recipe.controller,
-        image_size=recipe.image_size,
-    )
+    agent = checkpoint.agent(device)
+    return [
+        rollout
+        for arm, neighbours in steerings.items()
+        for rollout in roll_out(
+            agent,
+            environments,
+            states,
+            arm=arm,
+            seed=checkpoint.seed,
+            config=replace(recipe.controller, neighbours=neighbours),
+            image_size=recipe.image_size,
+        )
+    ]
 
 
 def run_job(job: Job) -> list[Rollout]:
@@ -120,7 +160,7 @@ def run_job(job: Job) -> list[Rollout]:
     finished = _finished_rollouts(job)
     if finished is not None:
         return finished
-    rollouts = evaluate_checkpoint(checkpoint, job.arm.name, job.recipe, job.device)
+    rollouts = evaluate_checkpoint(checkpoint, job.arm.steerings, job.recipe, job.device)
     RolloutLog(rollouts).save(job.run / "rollouts.parquet")
     write_json(job.run / "evaluation.json", "evaluation", 1, _evaluation_settings(job.recipe))
     return rollouts
@@ -131,6 +171,7 @@ def _evaluation_settings(recipe: Recipe) -> dict[str, object]:
         "environment": recipe.collect.environment,
         "rollouts": recipe.rollouts,
         "state_seed": recipe.state_seed,
+        "horizon": recipe.horizon,
         "controller": asdict(recipe.controller),
     }
 
@@ -193,8 +234,9 @@ def _use_one_core() -> None:
 def _describe(job: Job, rollouts: Sequence[Rollout]) -> str:
     if not rollouts:
         return f"{job.arm.name} seed {job.seed}"
-    rate = sum(r.success for r in rollouts) / len(rollouts)
-    return f"{job.arm.name} seed {job.seed}: {rate:.0%}"
+    counts = {arm: [r.success for r in rollouts if r.arm == arm] for arm in job.arm.steerings}
+    rates = ", ".join(f"{arm} {sum(won) / len(won):.0%}" for arm, won in counts.items())
+    return f"seed {job.seed}: {rates}"
 
 
 def jobs_of(
@@ -209,8 +251,3 @@ def jobs_of(
     seen = {camera: demos.images[camera] for camera in recipe.act.cameras if camera in demos.images}
     demos = replace(demos, images=seen)
     return [Job(arm, seed, demos, recipe, out, device) for seed in seeds for arm in arms]
-
-
-def labels(arms: Sequence[Arm]) -> Mapping[str, str]:
-    """Arm name -> readable label."""
-    return {arm.name: arm.label for arm in arms}

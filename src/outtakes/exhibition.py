@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from outtakes.arms import run_folder
+from outtakes.arms import mean_of, run_folder
 from outtakes.data.demo import DemoSet
 from outtakes.evaluation.exhibits import (
     FilmedRollout,
@@ -29,7 +30,25 @@ from outtakes.summary import gather
 from outtakes.training.checkpoint import Checkpoint
 from outtakes.triage import arms_of
 
-_FILMED = (BASELINE, RANKED, SELECTED)
+
+@dataclass(frozen=True)
+class Steered:
+    """Trained runs and how they are steered."""
+
+    name: str
+    """Arm in the rollout log."""
+    runs: str
+    """Arm whose runs they are."""
+    neighbours: int
+    """`ControllerConfig.neighbours`."""
+
+
+_FILMED = (
+    Steered(BASELINE, BASELINE, 1),
+    Steered(RANKED, RANKED, 1),
+    Steered(mean_of(SELECTED), SELECTED, 0),
+)
+"""The arms whose rollouts are shown side by side."""
 FILM_SIZE = 224
 """Pixels on a side of filmed rollouts."""
 
@@ -68,38 +87,42 @@ def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
     return content
 
 
-def film(lab: Lab, log: RolloutLog, arms: Sequence[str], *, count: int = 3) -> None:
+def film(lab: Lab, log: RolloutLog, arms: Sequence[Steered], *, count: int = 3) -> None:
     """Film some rollouts of some arms from the same initial states, and write `films.json`."""
-    seed = lab.recipe.seeds[0]
-    environment = make_environment(lab.recipe.collect.environment)
-    states = initial_states(environment, lab.recipe.rollouts, lab.recipe.state_seed)
-    chosen = telling_states(log, arms, seed, count)
+    names = [arm.name for arm in arms]
     films = []
     for done, arm in enumerate(arms):
         lab.say(done, len(arms), "film")
-        for index in chosen:
-            frames: list[np.ndarray] = []
-
-            def shoot(_: int, __: int, scene: Environment, frames=frames) -> None:
-                frames.append(scene.render(scene.cameras[0], FILM_SIZE, FILM_SIZE))
-
-            rollout = roll_out(
-                Checkpoint.load(run_folder(lab.out, arm, seed)).agent(lab.device),
-                [environment],
-                states,
-                arm=arm,
-                seed=seed,
-                config=lab.recipe.controller,
-                indices=[index],
-                image_size=lab.recipe.image_size,
-                watch=shoot,
-            )[0]
-            video = lab.out / "media" / "rollouts" / f"{arm}-{index}.mp4"
-            write_video(video, np.stack(frames), environment.fps)
-            path = video.relative_to(lab.out).as_posix()
-            films.append(FilmedRollout(index, arm, seed, rollout.success, path))
+        for index in telling_states(log, names, lab.recipe.seeds[0], count):
+            films.append(_film_one(lab, arm, index))
     lab.say(len(arms), len(arms), "film")
     save_films(lab.out / "films.json", films)
+
+
+def _film_one(lab: Lab, arm: Steered, index: int) -> FilmedRollout:
+    """Roll one policy out again from one initial state, this time before the camera."""
+    recipe, seed = lab.recipe, lab.recipe.seeds[0]
+    environment = make_environment(recipe.collect.environment, horizon=recipe.horizon)
+    frames: list[np.ndarray] = []
+
+    def shoot(state: int, step: int, scene: Environment) -> None:
+        frames.append(scene.render(scene.cameras[0], FILM_SIZE, FILM_SIZE))
+
+    rollout = roll_out(
+        Checkpoint.load(run_folder(lab.out, arm.runs, seed)).agent(lab.device),
+        [environment],
+        initial_states(environment, recipe.rollouts, recipe.state_seed),
+        arm=arm.name,
+        seed=seed,
+        config=replace(recipe.controller, neighbours=arm.neighbours),
+        indices=[index],
+        image_size=recipe.image_size,
+        watch=shoot,
+    )[0]
+    video = lab.out / "media" / "rollouts" / f"{arm.name}-{index}.mp4"
+    write_video(video, np.stack(frames), environment.fps)
+    path = video.relative_to(lab.out).as_posix()
+    return FilmedRollout(index, arm.name, seed, rollout.success, path)
 
 
 def telling_states(log: RolloutLog, arms: Sequence[str], seed: int, count: int) -> list[int]:

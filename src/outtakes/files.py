@@ -13,7 +13,7 @@ from typing import Any
 from outtakes.errors import ArtifactError, MachineError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary)` beside `path`, then rename onto `path`.
 
     A reader sees the old file or the new one, never half of either.
@@ -57,11 +57,7 @@ def unwritable(path: Path, error: OSError) -> MachineError:
 def write_json(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
     """Write one result file: `{"kind": kind, "version": version, **content}`."""
     text = json.dumps({"kind": kind, "version": version, **content}, indent=1, allow_nan=False)
-    write_atomically(path, lambda temporary: _write_text(temporary, text + "\n"))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
 def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Recipe:
     """Training seeds."""
     rollouts: int
     """Rollouts of every seed of every arm."""
+    horizon: int
+    """Control steps after which a rollout counts as failed."""
     state_seed: int
     """Seed of the initial states all arms share."""
     keep: int
@@ -58,20 +60,21 @@ QUICK = Recipe(
         dropout=0.0,
         use_vae=False,
     ),
-    loss=LossConfig(kl_weight=0.01, kl_cap=2.0),
+    loss=LossConfig(kl_weight=0.03, kl_cap=2.0),
     train=TrainConfig(
         steps=1_500,
         batch_size=32,
-        learning_rate=1e-3,
-        pb_learning_rate=1e-3,
+        learning_rate=5e-4,
+        pb_learning_rate=1e-4,
         warmup=100,
         schedule="cosine",
         save_every=500,
         log_every=50,
     ),
-    controller=ControllerConfig(replan=8),
+    controller=ControllerConfig(replan=8, neighbours=0),
     seeds=(0, 1, 2, 3, 4),
     rollouts=100,
+    horizon=80,
     state_seed=0,
     keep=10,
     image_size=96,
@@ -100,6 +103,7 @@ PAPER = Recipe(
     controller=ControllerConfig(replan=100),
     seeds=(0, 1, 2, 3, 4),
     rollouts=100,
+    horizon=150,
     state_seed=0,
     keep=10,
     image_size=224,

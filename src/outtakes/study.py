@@ -24,6 +24,7 @@ from outtakes.arms import (
     Job,
     evaluate_checkpoint,
     jobs_of,
+    mean_of,
     run_all,
     run_folder,
     train_job,
@@ -101,7 +102,12 @@ def record(
     progress: Progress | None = None,
 ) -> None:
     """Collect demonstrations and write them as a LeRobot dataset."""
-    recordings = collect(config, workers=workers or _cores(), progress=progress)
+
+    def report(done: int, total: int, what: str) -> None:
+        if progress:
+            progress(done, total, what)
+
+    recordings = collect(config, workers=workers or _cores(), progress=report)
     write_dataset(root, recordings, fps=make_environment(config.environment).fps)
 
 
@@ -189,7 +195,9 @@ def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, 
         lab.say(done, len(runs), f"evaluate {run}")
         checkpoint, arm = Checkpoint.load(run), run.absolute().parent.name
         check_fits(checkpoint, run, lab.recipe.collect.environment)
-        log = log.merged(RolloutLog(evaluate_checkpoint(checkpoint, arm, lab.recipe, lab.device)))
+        steerings = {arm: lab.recipe.controller.neighbours}
+        rollouts = evaluate_checkpoint(checkpoint, steerings, lab.recipe, lab.device)
+        log = log.merged(RolloutLog(rollouts))
     log.save(lab.out / "rollouts.parquet")
     outcomes = log.outcomes()
     rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
@@ -335,7 +343,7 @@ def demo(lab: Lab) -> Comparison:
     with lab.timed("train and roll out"):
         log = log.merged(run_all(jobs, workers=lab.workers, progress=lab.progress))
     log.save(lab.out / "rollouts.parquet")
-    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=SELECTED)
+    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=mean_of(SELECTED))
     comparison.save(lab.out / "comparison.json")
     _write_lift_setup(lab, "which failures help on Lift", [*arms, *low, jobs[0].arm])
     return comparison
@@ -366,7 +374,9 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
 
     first = experiment_1_arms(successes, failures) + control_arms(successes, failures)
     log = run_arms(lab, demos, first, plan.seeds)
-    comparisons["experiment-1"] = compare(log.outcomes(), baseline=BASELINE, treatment=RANKED)
+    comparisons["experiment-1"] = compare(
+        log.outcomes(), baseline=BASELINE, treatment=mean_of(RANKED)
+    )
     arms["experiment-1"] = first
 
     ranking_seeds = plan.seeds[:RANKING_SEEDS]
@@ -383,7 +393,9 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
         at_random = run_all(jobs, workers=lab.workers, progress=lab.progress)
     baseline = RolloutLog([r for r in log.rollouts if r.arm == BASELINE])
     log_2 = baseline.merged(chosen).merged(at_random)
-    comparisons["experiment-2"] = compare(log_2.outcomes(), baseline=BASELINE, treatment=SELECTED)
+    comparisons["experiment-2"] = compare(
+        log_2.outcomes(), baseline=BASELINE, treatment=mean_of(SELECTED)
+    )
     arms["experiment-2"] = [first[0], *second, jobs[0].arm, jobs[1].arm]
     log = log.merged(chosen).merged(at_random)
 
@@ -391,7 +403,7 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
         few, fewer_log = few_successes(lab, demos, successes[:count], failures, plan.seeds)
         name = f"successes-{count}"
         comparisons[name] = compare(
-            fewer_log.outcomes(), baseline=few[0].name, treatment=few[3].name
+            fewer_log.outcomes(), baseline=few[0].name, treatment=mean_of(few[3].name)
         )
         arms[name] = few
         log = log.merged(fewer_log)
@@ -467,7 +479,7 @@ def _write_lift_setup(lab: Lab, title: str, arms: Sequence[Arm]) -> None:
         lab,
         title=title,
         dataset=Path("dataset"),
-        labels={arm.name: arm.label for arm in arms},
+        labels={name: label for arm in arms for name, label in arm.labels.items()},
         paper={arm.name: arm.paper for arm in arms},
         retrained=SELECTED,
         next_commands=[
@@ -494,15 +506,17 @@ def table(title: str, comparison: Comparison, arms: Sequence[Arm]) -> str:
         "(95 % interval) | p (Holm) | Paper, % |",
         "|---|---|---|---|---|---|",
     ]
-    for arm in arms:
-        rate = comparison.rates[arm.name]
+    labels = {name: label for arm in arms for name, label in arm.labels.items()}
+    papers = {arm.name: arm.paper for arm in arms}
+    for name, label in labels.items():
+        rate = comparison.rates[name]
         spread = "" if rate.sd is None else f"{100 * rate.sd:.1f}"
         cells = [
-            arm.label,
+            label,
             f"{100 * rate.rate:.1f} ({100 * rate.low:.1f} to {100 * rate.high:.1f})",
             f"{spread}, {rate.n_seeds} seeds",
-            *_difference_cells(comparison, arm.name),
-            arm.paper,
+            *_difference_cells(comparison, name),
+            papers.get(name, ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", comparison.verdict])

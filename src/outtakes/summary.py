@@ -19,6 +19,7 @@ from outtakes.evaluation.exhibits import RetrievalPlane, load_films
 from outtakes.evaluation.statistics import spearman
 from outtakes.files import read_json
 from outtakes.report.content import (
+    SUCCESS_RATE,
     ArmRow,
     BiasMap,
     Correlation,
@@ -38,7 +39,7 @@ from outtakes.triage import ActionErrors
 
 _THUMBNAILS = 6
 _MAP_THUMBNAILS = 60
-_MEASURE = "success rate"
+
 _PROXY = "action error on held-out successes"
 
 
@@ -129,7 +130,7 @@ def _success_rates(folder: Folder, comparison: Comparison) -> dict[str, Any]:
     return {
         "verdict": verdict,
         "conclusive": comparison.conclusive,
-        "measure": _MEASURE,
+        "measure": SUCCESS_RATE,
         "higher_is_better": True,
         "measure_note": f"Rollouts in simulation from the same {n_states} initial states in every "
         "arm and seed. Intervals are for other training seeds and other initial states; p is "

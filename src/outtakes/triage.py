@@ -148,19 +148,22 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
         agent = train_job(job).agent(lab.device)
         for demo in demos.subset(fold):
             column = successes.index(demo.episode_index)
-            errors[name][seeds.index(seed), column] = action_error(agent, demo, scale)
+            errors[name][seeds.index(seed), column] = action_error(
+                agent, demo, scale, lab.recipe.controller.neighbours
+            )
     return ActionErrors.of(errors)
 
 
-def action_error(agent: Agent, demo: Demo, scale: np.ndarray) -> float:
+def action_error(agent: Agent, demo: Demo, scale: np.ndarray, neighbours: int) -> float:
     """Mean absolute error of the chunks predicted along one demonstration.
 
-    The PB is the one its first observation retrieves, as at run time.
+    The PB is the one its first observation would be steered by at run time.
 
     Args:
         agent: the trained policy.
         demo: a demonstration it has not seen.
         scale: (A,) what one unit of error is in each action dimension.
+        neighbours: successes whose PBs are averaged, see `ControllerConfig`.
     """
     raw = {
         "observation.state": demo.state,
@@ -168,7 +171,7 @@ def action_error(agent: Agent, demo: Demo, scale: np.ndarray) -> float:
         **{f"observation.images.{c}": np.array(demo.images[c]) for c in agent.cameras},
     }
     first = {name: np.repeat(array[:1], len(demo), axis=0) for name, array in raw.items()}
-    predicted = agent.predict(raw, agent.begin(first))
+    predicted = agent.predict(raw, agent.begin(first, neighbours))
     steps = np.arange(len(demo))[:, None] + np.arange(agent.chunk)
     target = demo.action[np.minimum(steps, len(demo) - 1)]
     error = np.abs((predicted - target) / scale).mean(axis=2)

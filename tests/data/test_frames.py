@@ -61,7 +61,7 @@ def test_a_bare_machine_reads_it(folder: Path, demos: DemoSet) -> None:
     program = f"""
 import sys
 for name in ("torch", "lerobot", "pyarrow", "av", "cv2", "PIL", "robosuite", "pandas", "scipy",
-             "plotly", "datasets", "huggingface_hub"):
+             "datasets", "huggingface_hub"):
     sys.modules[name] = None
 from pathlib import Path
 from outtakes.data.frames import load_cache

@@ -86,23 +86,19 @@ def test_environments_used_before_change_nothing(environments, states, expected)
 
 
 @pytest.mark.parametrize("ensemble", [None, 0.1])
-def test_one_rollout_is_what_a_plain_loop_over_the_simulation_gives(
-    environments, states, ensemble
-):
+def test_one_rollout_is_what_a_plain_loop_over_the_simulation_gives(environments, states, ensemble):
     agent, config = make_lift_agent(), ControllerConfig(replan=2, ensemble=ensemble)
     index = 4
-    rollouts, trace = run(
-        environments[:1], states, agent=agent, config=config, indices=[index]
-    )
+    rollouts, trace = run(environments[:1], states, agent=agent, config=config, indices=[index])
     environment = Lift(horizon=HORIZON)
     environment.reset(states[index])
-    steering, chunks, solved = None, {}, False
+    first = {name: value[None] for name, value in environment.observe().items()}
+    steering, chunks, solved = agent.begin(first), {}, False
     for step in range(HORIZON):
         seen = environment.observe()
         recorded = np.frombuffer(trace[index, step], np.float32)
         assert np.allclose(np.concatenate(list(seen.values())), recorded, atol=1e-4)
         raw = {name: value[None] for name, value in seen.items()}
-        steering = steering or agent.begin(raw)
         chunks[step] = agent.predict(raw, steering)[0]
         if ensemble is None:
             action = chunks[step // 2 * 2][step % 2]

@@ -52,7 +52,7 @@ def test_logs_of_different_arms_merge():
 
 
 def test_one_rollout_twice_is_refused():
-    with pytest.raises(ArtifactError, match="appears twice.*empty folder"):
+    with pytest.raises(ArtifactError, match=r"appears twice.*empty folder"):
         make_log().merged(make_log())
 
 
@@ -81,7 +81,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ArtifactError, match="no rollouts.*evaluate first"):
+    with pytest.raises(ArtifactError, match=r"no rollouts.*evaluate first"):
         RolloutLog.load(tmp_path / "rollouts.parquet")
 
 

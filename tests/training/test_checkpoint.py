@@ -2,6 +2,7 @@ import json
 import os
 import struct
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_the_file_is_plain_safetensors_with_a_json_header(run):
     assert json.loads(header.pop("__metadata__")["outtakes"])["version"] == 1
     spans = sorted(entry["data_offsets"] for entry in header.values())
     assert spans[0][0] == 0
-    assert all(end == start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end == start for (_, end), (start, _) in pairwise(spans))
     assert 8 + size + spans[-1][1] == len(content)
     owners = {name.split(".")[0] for name in header}
     assert owners == {"policy", "adamw", "rows", "normalizer", "bank"}

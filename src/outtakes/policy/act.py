@@ -270,7 +270,8 @@ class ActPolicy(nn.Module):
         for camera in self.config.cameras:
             features = self.image(self.backbone(observation.images[camera]))
             tokens.append(features.flatten(2).transpose(1, 2))
-            positions.append(sinusoid_2d(*features.shape[2:], self.config.width).to(features))
+            height, width = features.shape[2:]
+            positions.append(sinusoid_2d(height, width, self.config.width).to(features))
         return tokens, positions
 
     def decode(

@@ -57,8 +57,12 @@ class Environment(Protocol):
         ...
 
 
-def make_environment(name: str) -> Environment:
+def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     """Build an environment by name; building a second one is cheap.
+
+    Args:
+        name: one of `ENVIRONMENTS`.
+        horizon: control steps after which a rollout counts as failed; the task's own when None.
 
     Raises:
         UnknownName: when there is none of that name.
@@ -68,4 +72,4 @@ def make_environment(name: str) -> Environment:
     # Imports the simulator, which takes seconds.
     from outtakes.sim.lift import Lift
 
-    return Lift()
+    return Lift() if horizon is None else Lift(horizon)

@@ -112,7 +112,7 @@ class Personality:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Personality:
         """A person at random."""
-        sideways, forward = rng.normal(0.0, 0.004, 2)
+        sideways, forward = rng.normal(0.0, 0.007, 2)
         return cls(
             pace=rng.uniform(0.55, 0.9),
             lift_pace=rng.uniform(0.15, 0.4),

@@ -105,7 +105,7 @@ class Checkpoint:
         header = {"outtakes": json.dumps(meta, sort_keys=True)}
         # Not `save_file`: what it raises on a full disk hides why.
         content = save(tensors, header)
-        write_atomically(run / FILE, lambda temporary: _write(temporary, content))
+        write_atomically(run / FILE, lambda temporary: temporary.write_bytes(content))
 
     @staticmethod
     def load(run: Path) -> Checkpoint:
@@ -129,10 +129,6 @@ class Checkpoint:
             raise CheckpointError(
                 f"cannot read the checkpoint ({error})", where=path, remedy="train again"
             ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def _check_version(meta: Mapping[str, Any], path: Path) -> None:
