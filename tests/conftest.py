@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,3 +37,37 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def made_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of small LeRobot datasets that no test may change.
+
+    `lift` has three successes and three failures and a camera; `successes`, `failures`, `one`
+    episode and the first `two` of each outcome have some of them; `pictures` lacks object poses,
+    so that a policy must look, and `blind` the camera, too.
+    """
+    from outtakes.data.lerobot import write_dataset
+    from tests.data.episodes import LENGTHS, recording, without_camera, without_poses
+
+    folder = tmp_path_factory.mktemp("datasets")
+    episodes = [recording(episode, length) for episode, length in enumerate(LENGTHS)]
+    pictures = [without_poses(episode) for episode in episodes]
+    sets = {
+        "lift": episodes,
+        "successes": episodes[0::2],
+        "failures": episodes[1::2],
+        "one": episodes[:1],
+        "two": episodes[:4],
+        "pictures": pictures,
+        "blind": [without_camera(episode) for episode in pictures],
+    }
+    for name, chosen in sets.items():
+        write_dataset(folder / name, chosen, fps=20)
+    return folder
+
+
+@pytest.fixture
+def lift_dataset(made_datasets: Path, tmp_path: Path) -> Path:
+    """A copy of the dataset `lift`, free to be broken."""
+    return Path(shutil.copytree(made_datasets / "lift", tmp_path / "lift"))

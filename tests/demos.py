@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from outtakes.data.demo import DemoSet
-from outtakes.policy.act import ActConfig
+from outtakes.policy.act import ActConfig, ActPolicy
+from outtakes.policy.bias import ParametricBias
 from outtakes.policy.loss import LossConfig
 from outtakes.training.checkpoint import Checkpoint
 from outtakes.training.trainer import Monitor, TrainConfig, train
@@ -96,3 +98,15 @@ def train_small(
         seed=seed,
         monitor=monitor,
     )
+
+
+def bias_of(policy: ActPolicy) -> ParametricBias:
+    """The parametric bias of a policy that has one."""
+    assert policy.bias is not None
+    return policy.bias
+
+
+def gradient_of(parameter: object) -> Tensor:
+    """The gradient of a parameter that has one."""
+    assert isinstance(parameter, Tensor) and parameter.grad is not None
+    return parameter.grad

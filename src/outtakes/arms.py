@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from outtakes.training.trainer import Monitor, train
 
 PARALLEL_ENVIRONMENTS = 25
 """Environments stepped together in one process; outcomes do not depend on it."""
+_STEPS_WORTH_PROCESSES = 1_000
+"""Optimiser steps left to take above which it pays to start processes: each first spends some 6 s
+importing torch and the simulator."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (runs done, runs in all, what was done last)."""
@@ -162,12 +166,14 @@ def run_job(job: Job) -> list[Rollout]:
         return finished
     rollouts = evaluate_checkpoint(checkpoint, job.arm.steerings, job.recipe, job.device)
     RolloutLog(rollouts).save(job.run / "rollouts.parquet")
-    write_json(job.run / "evaluation.json", "evaluation", 1, _evaluation_settings(job.recipe))
+    write_json(job.run / "evaluation.json", "evaluation", 1, _evaluation_settings(job))
     return rollouts
 
 
-def _evaluation_settings(recipe: Recipe) -> dict[str, object]:
+def _evaluation_settings(job: Job) -> dict[str, object]:
+    recipe = job.recipe
     return {
+        "steerings": dict(job.arm.steerings),
         "environment": recipe.collect.environment,
         "rollouts": recipe.rollouts,
         "state_seed": recipe.state_seed,
@@ -182,7 +188,7 @@ def _finished_rollouts(job: Job) -> list[Rollout] | None:
     if not path.exists() or path.stat().st_mtime < (job.run / FILE).stat().st_mtime:
         return None
     settings = read_json(path, "evaluation", 1)
-    if any(settings.get(name) != value for name, value in _evaluation_settings(job.recipe).items()):
+    if any(settings.get(name) != value for name, value in _evaluation_settings(job).items()):
         return None
     return list(RolloutLog.load(job.run / "rollouts.parquet").rollouts)
 
@@ -196,13 +202,15 @@ def run_all(
 
     Args:
         jobs: what to run.
-        workers: processes; as many as there are cores when None.
-        progress: told after every run.
+        workers: processes; when None as many as there are cores, or one for what is soon done.
+        progress: told at the start and after every run.
     """
     if not jobs:
         raise ArtifactError("no arm to run", remedy="choose at least one arm and one seed")
+    if progress:
+        progress(0, len(jobs), "train and roll out" if jobs[0].roll_out else "train")
     if workers is None:
-        workers = 1 if jobs[0].device != "cpu" else min(os.cpu_count() or 1, len(jobs))
+        workers = _worthwhile_workers(jobs)
     rollouts: dict[tuple[str, int], list[Rollout]] = {}
     for done, (job, result) in enumerate(_results(jobs, workers), start=1):
         rollouts[job.arm.name, job.seed] = result
@@ -211,10 +219,29 @@ def run_all(
     return RolloutLog([r for job in jobs for r in rollouts[job.arm.name, job.seed]])
 
 
+def _worthwhile_workers(jobs: Sequence[Job]) -> int:
+    if jobs[0].device != "cpu":
+        return 1
+    unfinished = [job for job in jobs if not _is_finished(job)]
+    if sum(job.recipe.train.steps for job in unfinished) < _STEPS_WORTH_PROCESSES:
+        return 1
+    return min(os.cpu_count() or 1, len(unfinished))
+
+
+def _is_finished(job: Job) -> bool:
+    """Whether running the job would only read what it left before."""
+    if not (job.run / FILE).exists():
+        return False
+    if job.roll_out:
+        return _finished_rollouts(job) is not None
+    return Checkpoint.load(job.run).step >= job.recipe.train.steps
+
+
 def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, list[Rollout]]]:
     if workers == 1:
-        for job in jobs:
-            yield job, run_job(job)
+        with _one_core() if jobs[0].device == "cpu" else nullcontext():
+            for job in jobs:
+                yield job, run_job(job)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_use_one_core) as pool:
@@ -231,12 +258,23 @@ def _use_one_core() -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """As in a worker, so that a run ends bitwise the same in either place."""
+    before = torch.get_num_threads()
+    _use_one_core()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _describe(job: Job, rollouts: Sequence[Rollout]) -> str:
     if not rollouts:
-        return f"{job.arm.name} seed {job.seed}"
+        return f"train {job.arm.name} seed {job.seed}"
     counts = {arm: [r.success for r in rollouts if r.arm == arm] for arm in job.arm.steerings}
     rates = ", ".join(f"{arm} {sum(won) / len(won):.0%}" for arm, won in counts.items())
-    return f"seed {job.seed}: {rates}"
+    return f"train and roll out, seed {job.seed}: {rates}"
 
 
 def jobs_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tyro.conf import Positional, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from outtakes.console import Console
 from outtakes.errors import ConfigError, MachineError, OuttakesError
@@ -116,11 +116,11 @@ class Demo(_Overrides):
 class Triage(_Overrides):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
 
-    dataset: Positional[Path]
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """Folder of a LeRobotDataset v3.0 with successes and failures."""
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
-    keep: Keep = "low"
+    keep: Literal["low", "mid", "high", "random"] = "low"
     """Which failures to keep."""
     count: int = 10
     """How many failures to keep."""
@@ -159,7 +159,7 @@ class Triage(_Overrides):
 class Collect(_Verb):
     """Collect demonstrations by a scripted operator in simulation."""
 
-    environment: Positional[str]
+    environment: Annotated[Positional[str], arg(metavar="TASK")]
     """The task, for example lift."""
     out: Path
     """Folder of the new LeRobot dataset."""
@@ -192,7 +192,7 @@ class Collect(_Verb):
 class Train(_Overrides):
     """Train a policy on a dataset, one run a seed."""
 
-    dataset: Positional[Path]
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """Folder of a LeRobotDataset v3.0."""
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
@@ -208,13 +208,21 @@ class Train(_Overrides):
     def run(self, console: Console) -> None:
         """Train every seed and say where the runs are."""
         from outtakes.recipes import adapt
-        from outtakes.study import check_lengths, load_selection, read_demos, train_seeds
+        from outtakes.study import (
+            check_lengths,
+            check_success,
+            load_selection,
+            read_demos,
+            train_seeds,
+        )
 
         lab = self.lab(self.settings(), self.out, console)
         demos = read_demos(lab, self.dataset)
         lab = replace(lab, recipe=adapt(lab.recipe, demos))
         if self.short_episodes == "refuse":
             check_lengths(demos, lab.recipe.act.chunk)
+        if self.policy == "act-pb":
+            check_success(demos)
         episodes = [int(e) for e in demos.episode_indices]
         if self.select is not None:
             episodes = load_selection(self.select, demos).kept
@@ -228,7 +236,7 @@ class Train(_Overrides):
 class Rank(_Verb):
     """Rank the failures by the attention of trained runs."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
     """Run folders of act-pb, one a seed."""
     out: Path = Path("scores.json")
     """File to write."""
@@ -261,7 +269,7 @@ class Rank(_Verb):
 class Select(_Verb):
     """Choose which failures to train on, from their scores."""
 
-    scores: Positional[Path]
+    scores: Annotated[Positional[Path], arg(metavar="SCORES")]
     """scores.json, as `outtakes rank` writes it."""
     keep: Keep = "low"
     """Nearest, middle, farthest, random, or all below a threshold."""
@@ -301,7 +309,7 @@ class Select(_Verb):
 class Evaluate(_Verb):
     """Roll trained runs out in simulation, all from the same initial states."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
     """Run folders, `.../<arm>/seed-<n>`; the first arm is the baseline."""
     out: Path
     """Folder for rollouts.parquet and, with several arms, comparison.json."""
@@ -345,14 +353,13 @@ class Study(_Overrides):
         from outtakes.exhibition import show_demo
         from outtakes.study import StudyPlan, paper
 
-        lab = self.lab(self.settings(), self.out, console)
-        plan = StudyPlan()
         changes = {
             "seeds": self.seeds,
             "selection_seeds": self.selection_seeds,
             "few_successes": self.few_successes,
         }
-        plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})
+        plan = replace(StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
+        lab = self.lab(self.settings(), self.out, console)
         comparisons = paper(lab, plan)
         report = show_demo(lab)
         tables = (self.out / "tables.md").read_text(encoding="utf-8")
@@ -369,7 +376,7 @@ class Study(_Overrides):
 class Report(_Verb):
     """Write the report of an experiment's folder again."""
 
-    out: Positional[Path]
+    out: Annotated[Positional[Path], arg(metavar="DIR")]
     """Folder of a demo, triage or study."""
 
     def run(self, console: Console) -> None:
@@ -461,12 +468,12 @@ def _missing(error: ModuleNotFoundError) -> MachineError:
 
 
 def _check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to before hours of work go into it."""
+    """Refuse a folder that cannot be written to, or made, before hours of work go into it."""
     from outtakes.files import unwritable
 
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -22,24 +22,25 @@ class Console:
         self.as_json = as_json
         self._bar: Any = None
         self._task: Any = None
-        self._stage, self._started, self._last_line = "", time.monotonic(), 0.0
+        self._stage: tuple[str, int] | None = None
+        self._done, self._first, self._started, self._last_line = 0, 0, 0.0, 0.0
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Show how far a stage is, and how long it will take.
 
         `what` starts with the name of the stage; a change of stage starts a new line.
         """
-        stage = what.split()[0] if what else ""
-        fresh = stage != self._stage and total != done
-        if (stage, total) != (self._stage, getattr(self, "_total", None)) and fresh:
-            self._started = time.monotonic()
-        self._stage, self._total = stage, total
+        stage = (what.split()[0] if what else "", total)
+        fresh = stage != self._stage or done < self._done
+        if fresh:
+            self._first, self._started = done, time.monotonic()
+        self._stage, self._done = stage, done
         if sys.stderr.isatty() and not self.as_json:
-            self._draw(done, total, what)
+            self._draw(done, total, what, fresh=fresh)
         else:
             self._print_line(done, total, what)
 
-    def _draw(self, done: int, total: int, what: str) -> None:
+    def _draw(self, done: int, total: int, what: str, *, fresh: bool) -> None:
         from rich.console import Console as RichConsole
         from rich.progress import (
             BarColumn,
@@ -60,7 +61,7 @@ class Console:
                 console=RichConsole(stderr=True),
             )
             self._bar.start()
-        if self._task is None or self._bar.tasks[self._task].total != total:
+        if fresh or self._task is None:
             self._task = self._bar.add_task(what, total=total)
         self._bar.update(self._task, completed=done, description=what)
 
@@ -70,8 +71,8 @@ class Console:
             return
         self._last_line = now
         left = ""
-        if 0 < done < total:
-            seconds = (now - self._started) / done * (total - done)
+        if self._first < done < total:
+            seconds = (now - self._started) / (done - self._first) * (total - done)
             left = f", about {_duration(seconds)} left"
         print(f"{done}/{total} {what}{left}", file=sys.stderr, flush=True)
 
@@ -79,7 +80,7 @@ class Console:
         """End the progress display."""
         if self._bar is not None:
             self._bar.stop()
-            self._bar = None
+            self._bar = self._task = None
 
     def result(self, text: str, content: Mapping[str, Any]) -> None:
         """Say what came out: text for people, or the JSON object."""

@@ -6,9 +6,10 @@ that line and exits with code 2; any other exception is our own fault and exits 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class OuttakesError(Exception):
@@ -24,6 +25,18 @@ class OuttakesError(Exception):
         self.what, self.where, self.remedy = what, where, remedy
         place = f" ({where})" if where is not None else ""
         super().__init__(f"{what}{place}: {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers hand errors to their parent by pickle, which would call `__init__` with the
+        # message alone.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[OuttakesError], args: tuple[Any, ...], facts: Mapping[str, Any]) -> Any:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class ConfigError(OuttakesError):

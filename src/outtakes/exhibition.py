@@ -58,7 +58,7 @@ def show_demo(lab: Lab) -> Path:
     log = RolloutLog.load(lab.out / "rollouts.parquet")
     if not (lab.out / "films.json").exists():
         with lab.timed("film"):
-            film(lab, log, _FILMED)
+            film(lab, log, _FILMED, count=lab.recipe.filmed)
     map_retrieval(lab, log, SELECTED)
     with lab.timed("report"):
         return write_report(gather(lab.out), lab.out)
@@ -87,7 +87,7 @@ def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
     return content
 
 
-def film(lab: Lab, log: RolloutLog, arms: Sequence[Steered], *, count: int = 3) -> None:
+def film(lab: Lab, log: RolloutLog, arms: Sequence[Steered], *, count: int) -> None:
     """Film some rollouts of some arms from the same initial states, and write `films.json`."""
     names = [arm.name for arm in arms]
     films = []

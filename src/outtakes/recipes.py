@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from outtakes.data.demo import DemoSet
@@ -37,6 +38,8 @@ class Recipe:
     """Failures to keep when selecting."""
     image_size: int
     """Pixels on a side of the square images the policy and the report see."""
+    filmed: int = 3
+    """Initial states whose rollouts the report shows side by side."""
 
     def __post_init__(self) -> None:
         if not self.seeds or self.rollouts < 1 or self.keep < 1:
@@ -45,6 +48,19 @@ class Recipe:
                 f"{self.keep} failures to keep",
                 remedy="give at least one of each",
             )
+        check_seeds(self.seeds)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds that make no runs of their own.
+
+    Raises:
+        ConfigError: when one is negative or given twice.
+    """
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ConfigError(
+            f"seeds {', '.join(map(str, seeds))}", remedy="give each seed once, none negative"
+        )
 
 
 QUICK = Recipe(
@@ -91,6 +107,7 @@ SMOKE = replace(
     rollouts=4,
     keep=2,
     image_size=64,
+    filmed=1,
 )
 """The whole pipeline in about a minute, to see that it runs; its numbers mean nothing."""
 

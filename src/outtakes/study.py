@@ -31,12 +31,12 @@ from outtakes.arms import (
 )
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
-from outtakes.errors import ArtifactError, CheckpointError, DatasetError
+from outtakes.errors import ArtifactError, CheckpointError, ConfigError, DatasetError
 from outtakes.evaluation.comparison import Comparison, compare
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_rate
 from outtakes.files import read_json, write_json
-from outtakes.recipes import Recipe
+from outtakes.recipes import Recipe, check_seeds
 from outtakes.selection.score import combine, score_run
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection, select
@@ -49,6 +49,8 @@ Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
 RANKING_SEEDS = 5
 """Training seeds the ranking averages over, as in the paper."""
+_EPISODES_OF_ONE_PROCESS = 10
+"""So few are collected sooner than processes start."""
 BASELINE, RANKED, SELECTED = "act-s", "pb-kl-all", "pb-kl-low"
 """The arm everything is compared with, the arm whose attention ranks the failures, and the arm
 retrained on the failures it ranks nearest."""
@@ -107,18 +109,20 @@ def record(
         if progress:
             progress(done, total, what)
 
-    recordings = collect(config, workers=workers or _cores(), progress=report)
+    if workers is None:
+        few = config.successes + config.failures <= _EPISODES_OF_ONE_PROCESS
+        workers = 1 if few else _cores()
+    recordings = collect(config, workers=workers, progress=report)
     write_dataset(root, recordings, fps=make_environment(config.environment).fps)
 
 
 def read_demos(lab: Lab, root: Path) -> DemoSet:
     """Read a dataset through the frame cache, at the recipe's image size."""
-    with lab.timed("read"):
-        return read_dataset(
-            root,
-            image_size=lab.recipe.image_size,
-            progress=lambda done, total: lab.say(done, total, "decode"),
-        )
+    return read_dataset(
+        root,
+        image_size=lab.recipe.image_size,
+        progress=lambda done, total: lab.say(done, total, "decode"),
+    )
 
 
 def check_both_outcomes(demos: DemoSet) -> None:
@@ -127,14 +131,27 @@ def check_both_outcomes(demos: DemoSet) -> None:
     Raises:
         DatasetError: when there is no success or no failure.
     """
-    for outcome, needed_for in ((Outcome.SUCCESS, "learn from"), (Outcome.FAILURE, "rank")):
-        if not demos.episodes(outcome):
-            raise DatasetError(
-                f"all {len(demos)} episodes are labelled as the other outcome, there is no "
-                f"{outcome.value} to {needed_for}",
-                where=demos.name,
-                remedy="add some, or correct the labels in episode_labels.json",
-            )
+    check_success(demos)
+    _check_present(demos, Outcome.FAILURE, "rank")
+
+
+def check_success(demos: DemoSet) -> None:
+    """Refuse a dataset without a success, whose PB a policy could follow.
+
+    Raises:
+        DatasetError: when there is none.
+    """
+    _check_present(demos, Outcome.SUCCESS, "learn from")
+
+
+def _check_present(demos: DemoSet, outcome: Outcome, needed_for: str) -> None:
+    if not demos.episodes(outcome):
+        episodes = f"{len(demos)} episode{'s' * (len(demos) > 1)}"
+        raise DatasetError(
+            f"no {outcome.value} to {needed_for} among {episodes}",
+            where=demos.name,
+            remedy="add some, or correct the labels in episode_labels.json",
+        )
 
 
 def check_lengths(demos: DemoSet, chunk: int) -> None:
@@ -234,22 +251,25 @@ def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
 
 def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path], *, path: Path | None = None) -> Scores:
     """Score every failure by the given runs and write `scores.json`, or `path`."""
-    with lab.timed("rank"):
-        scored = []
-        for i, run in enumerate(runs):
-            checkpoint = Checkpoint.load(run)
-            lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
-            scored.append(score_run(checkpoint, demos, device=lab.device))
-        lab.say(len(runs), len(runs), "rank")
-        scores = combine(scored, demos.name, demos.content_hash)
+    scored = []
+    for i, run in enumerate(runs):
+        checkpoint = Checkpoint.load(run)
+        lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
+        scored.append(score_run(checkpoint, demos, device=lab.device))
+    lab.say(len(runs), len(runs), "rank")
+    scores = combine(scored, demos.name, demos.content_hash)
     scores.save(path or lab.out / "scores.json")
     return scores
 
 
 def run_arms(lab: Lab, demos: DemoSet, arms: Sequence[Arm], seeds: Sequence[int]) -> RolloutLog:
     """Train and roll out every arm with every seed."""
+    return run_jobs(lab, jobs_of(arms, seeds, demos, lab.recipe, lab.out, lab.device))
+
+
+def run_jobs(lab: Lab, jobs: Sequence[Job]) -> RolloutLog:
+    """Train and roll out these runs."""
     with lab.timed("train and roll out"):
-        jobs = jobs_of(arms, seeds, demos, lab.recipe, lab.out, lab.device)
         return run_all(jobs, workers=lab.workers, progress=lab.progress)
 
 
@@ -333,20 +353,24 @@ def demo(lab: Lab) -> Comparison:
     seeds, keep = lab.recipe.seeds, lab.recipe.keep
     arms = experiment_1_arms(successes, failures)
     log = run_arms(lab, demos, arms, seeds)
-    scores = rank(lab, demos, [run_folder(lab.out, RANKED, seed) for seed in seeds])
+    scores = _rank_by(lab, demos, seeds)
     selection = select(scores, successes, keep="low", count=keep)
     selection.save(lab.out / "selection.json")
     chosen = [e for e in selection.kept if e not in successes]
     low = [a for a in experiment_2_arms(successes, {"low": chosen}) if a.condition == "pb"]
-    log = log.merged(run_arms(lab, demos, low, seeds))
-    jobs = [job for job in random_jobs(lab, demos, scores, seeds) if job.arm.condition == "pb"]
-    with lab.timed("train and roll out"):
-        log = log.merged(run_all(jobs, workers=lab.workers, progress=lab.progress))
+    at_random = [job for job in random_jobs(lab, demos, scores, seeds) if job.arm.condition == "pb"]
+    jobs = jobs_of(low, seeds, demos, lab.recipe, lab.out, lab.device)
+    log = log.merged(run_jobs(lab, [*jobs, *at_random]))
     log.save(lab.out / "rollouts.parquet")
     comparison = compare(log.outcomes(), baseline=BASELINE, treatment=mean_of(SELECTED))
     comparison.save(lab.out / "comparison.json")
-    _write_lift_setup(lab, "which failures help on Lift", [*arms, *low, jobs[0].arm])
+    _write_lift_setup(lab, "which failures help on Lift", [*arms, *low, at_random[0].arm])
     return comparison
+
+
+def _rank_by(lab: Lab, demos: DemoSet, seeds: Sequence[int]) -> Scores:
+    with lab.timed("rank"):
+        return rank(lab, demos, [run_folder(lab.out, RANKED, seed) for seed in seeds])
 
 
 @dataclass(frozen=True)
@@ -358,7 +382,18 @@ class StudyPlan:
     selection_seeds: tuple[int, ...] = tuple(range(5))
     """Training seeds of Experiment 2."""
     few_successes: tuple[int, ...] = (10, 20)
-    """Numbers of successes to repeat Experiment 1 with, beside all failures."""
+    """Numbers of successes to repeat Experiment 1 with, beside all failures; those that the
+    dataset does not exceed are left out."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds or not self.selection_seeds or min(self.few_successes, default=1) < 1:
+            raise ConfigError(
+                f"a study of {len(self.seeds)} seeds, {len(self.selection_seeds)} selection seeds "
+                f"and successes {list(self.few_successes)}",
+                remedy="give at least one seed for each experiment, and at least 1 success",
+            )
+        check_seeds(self.seeds)
+        check_seeds(self.selection_seeds)
 
 
 def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
@@ -379,27 +414,25 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
     )
     arms["experiment-1"] = first
 
-    ranking_seeds = plan.seeds[:RANKING_SEEDS]
-    scores = rank(lab, demos, [run_folder(lab.out, RANKED, seed) for seed in ranking_seeds])
+    scores = _rank_by(lab, demos, plan.seeds[:RANKING_SEEDS])
     groups = {}
     for group in ("low", "mid", "high"):
         selection = select(scores, successes, keep=group, count=lab.recipe.keep)
         selection.save(lab.out / ("selection.json" if group == "low" else f"{group}.json"))
         groups[group] = [e for e in selection.kept if e not in successes]
     second = experiment_2_arms(successes, groups)
-    chosen = run_arms(lab, demos, second, plan.selection_seeds)
-    jobs = random_jobs(lab, demos, scores, plan.selection_seeds)
-    with lab.timed("train and roll out"):
-        at_random = run_all(jobs, workers=lab.workers, progress=lab.progress)
+    at_random = random_jobs(lab, demos, scores, plan.selection_seeds)
+    jobs = jobs_of(second, plan.selection_seeds, demos, lab.recipe, lab.out, lab.device)
+    chosen = run_jobs(lab, [*jobs, *at_random])
     baseline = RolloutLog([r for r in log.rollouts if r.arm == BASELINE])
-    log_2 = baseline.merged(chosen).merged(at_random)
+    log_2 = baseline.merged(chosen)
     comparisons["experiment-2"] = compare(
         log_2.outcomes(), baseline=BASELINE, treatment=mean_of(SELECTED)
     )
-    arms["experiment-2"] = [first[0], *second, jobs[0].arm, jobs[1].arm]
-    log = log.merged(chosen).merged(at_random)
+    arms["experiment-2"] = [first[0], *second, at_random[0].arm, at_random[1].arm]
+    log = log.merged(chosen)
 
-    for count in plan.few_successes:
+    for count in sorted({count for count in plan.few_successes if count < len(successes)}):
         few, fewer_log = few_successes(lab, demos, successes[:count], failures, plan.seeds)
         name = f"successes-{count}"
         comparisons[name] = compare(

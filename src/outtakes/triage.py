@@ -15,7 +15,8 @@ import numpy as np
 
 from outtakes.arms import Arm, Job, run_all, train_job
 from outtakes.data.demo import Demo, DemoSet, Outcome
-from outtakes.errors import ArtifactError, DatasetError
+from outtakes.data.normalize import Moments
+from outtakes.errors import ArtifactError, ConfigError, DatasetError
 from outtakes.evaluation.statistics import Difference, holm, mean_difference
 from outtakes.files import read_json, write_json
 from outtakes.policy.agent import Agent
@@ -87,8 +88,11 @@ def triage(lab: Lab, demos: DemoSet, *, keep: str, count: int) -> Selection:
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
 
     Raises:
+        ConfigError: when no failure is to be kept.
         DatasetError: when an outcome is missing, or there are too few successes to hold some out.
     """
+    if count < 1:
+        raise ConfigError(f"{count} failures to keep", remedy="choose --count 1 or more")
     check_both_outcomes(demos)
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
     if len(successes) < FOLDS:
@@ -102,7 +106,8 @@ def triage(lab: Lab, demos: DemoSet, *, keep: str, count: int) -> Selection:
     jobs = [_job(lab, demos, everything, seed) for seed in seeds]
     with lab.timed("train"):
         run_all(jobs, workers=lab.workers, progress=lab.progress)
-    scores = rank(lab, demos, [job.run for job in jobs])
+    with lab.timed("rank"):
+        scores = rank(lab, demos, [job.run for job in jobs])
     selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
     selection.save(lab.out / "selection.json")
     with lab.timed("cross-validate"):
@@ -142,7 +147,8 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
                 jobs.append(_job(lab, demos, arm, seed))
                 held_out.append((name, seed, fold))
     run_all(jobs, workers=lab.workers, progress=lab.progress)
-    scale = demos.subset(successes).action.std(axis=0).clip(min=1e-6)
+    # The same floor as in training, so that a constant action dimension counts for nothing.
+    scale = Moments.of(demos.subset(successes).action).deviation.numpy()
     errors = {name: np.zeros((len(seeds), len(successes))) for name in arms}
     for job, (name, seed, fold) in zip(jobs, held_out, strict=True):
         agent = train_job(job).agent(lab.device)

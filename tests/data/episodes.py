@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from outtakes.data.recording import Recording
@@ -40,3 +42,18 @@ def recording(episode: int, length: int, cameras: tuple[str, ...] = ("overhead",
         task="lift the cube",
         metadata={"seed": episode, "strategy": "grasp"},
     )
+
+
+def without_poses(episode: Recording) -> Recording:
+    """The same episode as a robot without a tracker records it."""
+    return _without(episode, "observation.environment_state")
+
+
+def without_camera(episode: Recording) -> Recording:
+    """The same episode unseen."""
+    return _without(episode, "observation.images.overhead")
+
+
+def _without(episode: Recording, feature: str) -> Recording:
+    kept = {name: array for name, array in episode.features.items() if name != feature}
+    return replace(episode, features=kept)

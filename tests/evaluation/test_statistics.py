@@ -10,7 +10,6 @@ from outtakes.errors import ArtifactError
 from outtakes.evaluation.crossed import crossed_mean, resampled_means
 from outtakes.evaluation.statistics import (
     holm,
-    kendall_tau,
     mcnemar_exact,
     mean_difference,
     spearman,
@@ -365,15 +364,6 @@ class TestRankCorrelation:
     def test_spearman_refuses_unpaired_values(self):
         with pytest.raises(ArtifactError, match="do not pair"):
             spearman([1, 2, 3, 4], [1, 2, 3])
-
-    def test_kendall_averages_all_pairs_of_seeds(self):
-        # One swap of neighbours among 4 items: τ = 4/6; a reversal: τ = −1.
-        rankings = np.array([[1, 2, 3, 4], [2, 1, 3, 4], [4, 3, 2, 1]])
-        assert kendall_tau(rankings) == pytest.approx((4 / 6 - 1 - 4 / 6) / 3)
-
-    def test_kendall_of_one_seed_and_of_ties(self):
-        assert kendall_tau(np.array([[1, 2, 3]])) is None
-        assert kendall_tau(np.array([[1, 2, 3], [5, 5, 5]])) == 0.0
 
 
 def test_arms_that_do_not_pair_are_refused():

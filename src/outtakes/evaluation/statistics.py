@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -331,19 +330,6 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> RankCorrelation | None:
     margin = _normal_quantile(0.95) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     low, high = float(np.tanh(centre - margin)), float(np.tanh(centre + margin))
     return RankCorrelation(rho, low, high, p, len(x))
-
-
-def kendall_tau(rankings: Float[np.ndarray, "seeds items"]) -> float | None:
-    """Kendall's τ-b averaged over all pairs of seeds, in [−1, 1]; None with a single seed.
-
-    Args:
-        rankings: the score (or rank) each seed gives each item. A seed that gives all items the
-            same score agrees with no other: its τ counts as 0.
-    """
-    from scipy.stats import kendalltau
-
-    taus = [kendalltau(a, b)[0] for a, b in combinations(rankings, 2)]
-    return float(np.mean(np.nan_to_num(taus))) if taus else None
 
 
 def _checked(values: np.ndarray) -> np.ndarray:

@@ -57,6 +57,8 @@ def _make_context(height: int, width: int):
             from mujoco.osmesa import GLContext
         else:
             from mujoco.gl_context import GLContext
+        # MuJoCo's contexts trip over their own disposal when they could not be made.
+        GLContext._context = None  # pyright: ignore[reportAttributeAccessIssue]
         return GLContext(width, height)
     except (ImportError, AttributeError, RuntimeError, ctypes.ArgumentError) as error:
         raise MachineError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from outtakes.errors import MachineError
@@ -41,11 +42,16 @@ def _tensorboard(run: Path) -> Iterator[Monitor]:
     except ImportError:
         yield lambda step, scalars: None
         return
-    with SummaryWriter(run / "tensorboard") as writer:
+    with ExitStack() as opened:
+
+        @cache
+        def writer() -> SummaryWriter:
+            # Not before there is something to write: a run may be refused, or done already.
+            return opened.enter_context(SummaryWriter(run / "tensorboard"))
 
         def write(step: int, scalars: Mapping[str, float]) -> None:
             for name, value in scalars.items():
-                writer.add_scalar(name, value, step)
+                writer().add_scalar(name, value, step)
 
         yield write
 

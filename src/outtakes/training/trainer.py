@@ -334,7 +334,8 @@ class _Trainer:
         different = [name for name, value in expected.items() if actual.get(name) != value]
         if different:
             raise CheckpointError(
-                f"this run was trained with another {' and '.join(different)}",
+                "this run was trained with another "
+                + " and ".join(_IN_WORDS.get(name, name) for name in different),
                 where=self.run,
                 remedy="give another --out, or remove this run",
             )
@@ -344,6 +345,14 @@ class _Trainer:
                 where=self.run,
                 remedy="give another --out, or ask for as many steps",
             )
+
+
+_IN_WORDS = {
+    "train": "length, batch or rate of training",
+    "loss": "loss",
+    "retrieval_camera": "retrieval camera",
+}
+"""Settings as people know them; other names speak for themselves."""
 
 
 def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Triage of a dataset whose robot has no simulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from outtakes.errors import ArtifactError
+from outtakes.selection.scores import Scores
+from outtakes.selection.select import Selection
+from outtakes.training.checkpoint import Checkpoint
+from outtakes.triage import FOLDS, ActionErrors, action_error
+from tests.commands import TINY, done, fingerprint, refused
+from tests.demos import make_demos, train_small
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTTAKES_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.parametrize("name", ["blind", "pictures"])
+def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
+    before = fingerprint(made_datasets)
+    out = tmp_path / "out"
+    called = done("triage", made_datasets / name, *TINY, "--count", "1", "--out", out, "--json")
+    assert fingerprint(made_datasets) == before
+    content = json.loads(called.out)
+    nearest = Scores.load(out / "scores.json").ranked()[0].episode
+    assert content["kept"] == sorted([0, 2, 4, nearest])
+    assert content["kept"] == Selection.load(out / "selection.json").kept
+    assert content["lerobot_argument"] in (out / "report.html").read_text(encoding="utf-8")
+    assert "proxy" in content["verdict"] and "Inconclusive" in content["verdict"]
+    errors = ActionErrors.load(out / "action_error.json")
+    assert {arm: e.shape for arm, e in errors.errors.items()} == {
+        arm: (1, 3) for arm in ("successes", "selected", "random", "all")
+    }
+    cameras = Checkpoint.load(out / "runs" / "pb-kl-all" / "seed-0").act.cameras
+    assert cameras == (("overhead",) if name == "pictures" else ())
+    for path in out.rglob("*.safetensors"):
+        path.unlink()
+
+
+def test_every_success_is_held_out_once(made_datasets: Path, tmp_path: Path) -> None:
+    done("triage", made_datasets / "blind", *TINY, "--count", "1", "--out", tmp_path)
+    seen = [
+        Checkpoint.load(tmp_path / "runs" / f"fold-{i}" / "successes" / "seed-0").episodes
+        for i in range(FOLDS)
+    ]
+    assert sorted(e for fold in seen for e in fold) == [0, 0, 2, 2, 4, 4]
+    for i in range(FOLDS):
+        everything = Checkpoint.load(tmp_path / "runs" / f"fold-{i}" / "all" / "seed-0").episodes
+        assert everything == tuple(sorted({*seen[i], 1, 3, 5}))
+
+
+def test_the_action_error_is_that_of_the_frames_that_exist(tmp_path: Path) -> None:
+    demos = make_demos()
+    agent = train_small(tmp_path / "run", demos).agent()
+    demo = demos[0]
+    raw = {
+        "observation.state": demo.state,
+        "observation.environment_state": demo.environment_state,
+    }
+    scale = np.array([2.0, 0.5])
+    total, count = 0.0, 0
+    for t in range(len(demo)):
+        first = {name: array[:1] for name, array in raw.items()}
+        now = {name: array[t : t + 1] for name, array in raw.items()}
+        (chunk,) = agent.predict(now, agent.begin(first))
+        for k in range(min(agent.chunk, len(demo) - t)):
+            total += np.abs((chunk[k] - demo.action[t + k]) / scale).mean()
+            count += 1
+    assert action_error(agent, demo, scale, neighbours=1) == pytest.approx(total / count, rel=1e-4)
+
+
+def test_a_better_arm_has_a_lower_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(1.0, 0.1, (5, 12))
+    errors = ActionErrors.of(
+        {"successes": base, "selected": base - 0.2, "random": base + rng.normal(0, 0.1, (5, 12))}
+    )
+    assert errors.differences["selected"].difference == pytest.approx(-0.2)
+    assert errors.adjusted_p["selected"] < 0.05 < errors.adjusted_p["random"]
+    errors.save(tmp_path / "action_error.json")
+    again = ActionErrors.load(tmp_path / "action_error.json")
+    assert again.differences == errors.differences
+
+
+def test_garbled_action_errors(tmp_path: Path) -> None:
+    path = tmp_path / "action_error.json"
+    path.write_text('{"kind": "action-error", "version": 1, "errors": {"all": [[1, 2]]}}')
+    with pytest.raises(ArtifactError, match="triage again"):
+        ActionErrors.load(path)
+
+
+def test_too_few_successes_to_hold_some_out(made_datasets: Path, tmp_path: Path) -> None:
+    line = refused("triage", made_datasets / "two", *TINY, "--out", tmp_path / "out")
+    assert "2 successes are too few" in line and "at least 3" in line
+    assert fingerprint(tmp_path) == {}
