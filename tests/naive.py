@@ -55,7 +55,16 @@ def attention(
     return output, weights
 
 
-def multi_head(parameters, name, query, key, value, heads, pb_q=0.0, pb_v=0.0):
+def multi_head(
+    parameters: Parameters,
+    name: str,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    heads: int,
+    pb_q: np.ndarray | float = 0.0,
+    pb_v: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     attended, weights = attention(
         linear(query, parameters, f"{name}.query"),
         linear(key, parameters, f"{name}.key"),

@@ -22,9 +22,10 @@ from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.files import write_json
+from outtakes.ledger import write_setup
 from outtakes.recipes import SMOKE
 from outtakes.selection.select import select
-from outtakes.study import Lab, write_setup
+from outtakes.stages import Lab
 from outtakes.triage import BASELINE, ActionErrors
 from tests.demos import make_demos, train_small
 from tests.selection.rankings import SUCCESSES, make_scores

@@ -17,7 +17,7 @@ from outtakes.errors import ConfigError, MachineError, OuttakesError
 
 if TYPE_CHECKING:
     from outtakes.recipes import Recipe
-    from outtakes.study import Lab
+    from outtakes.stages import Lab
 
 Keep = Literal["low", "mid", "high", "random", "below"]
 
@@ -53,7 +53,7 @@ class _Verb:
 
     def lab(self, recipe: Recipe, out: Path, console: Console) -> Lab:
         """An experiment in a folder that can be written to."""
-        from outtakes.study import Lab
+        from outtakes.stages import Lab
 
         _check_writable(out)
         return Lab(recipe, out, self.chosen_device(), progress=console.progress)
@@ -131,7 +131,7 @@ class Triage(_Overrides):
         """Triage and say which failures to keep."""
         from outtakes.exhibition import show_triage
         from outtakes.recipes import adapt
-        from outtakes.study import check_lengths, read_demos
+        from outtakes.stages import check_lengths, read_demos
         from outtakes.triage import triage
 
         lab = self.lab(self.settings(), self.out, console)
@@ -173,14 +173,14 @@ class Collect(_Verb):
     def run(self, console: Console) -> None:
         """Collect and say where."""
         from outtakes.recipes import recipe
-        from outtakes.study import record
+        from outtakes.stages import record
 
         config = recipe(self.recipe).collect
         config = replace(
             config,
             environment=self.environment,
-            successes=config.successes if self.successes is None else self.successes,
-            failures=config.failures if self.failures is None else self.failures,
+            successes=_given(self.successes, config.successes),
+            failures=_given(self.failures, config.failures),
             seed=self.seed,
         )
         _check_writable(self.out.parent)
@@ -208,7 +208,7 @@ class Train(_Overrides):
     def run(self, console: Console) -> None:
         """Train every seed and say where the runs are."""
         from outtakes.recipes import adapt
-        from outtakes.study import (
+        from outtakes.stages import (
             check_lengths,
             check_success,
             load_selection,
@@ -246,7 +246,7 @@ class Rank(_Verb):
     def run(self, console: Console) -> None:
         """Rank and print the failures, nearest first."""
         from outtakes.recipes import recipe
-        from outtakes.study import rank, read_demos
+        from outtakes.stages import rank, read_demos
         from outtakes.training.checkpoint import Checkpoint
 
         _check_given(self.runs, "run folder")
@@ -317,21 +317,39 @@ class Evaluate(_Verb):
     """Rollouts of each run; the recipe's when not given."""
     environment: str = "lift"
     """The task."""
+    ensemble: float | None = None
+    """Average overlapping chunks with weights exp(-ENSEMBLE i), i = 0 the oldest (ACT's temporal
+    ensembling, 0.01 there); chunks are executed as they are when not given."""
+    neighbours: int | None = None
+    """Successes whose PBs are averaged: 1 as in the paper, 0 for all; the recipe's when not
+    given."""
+    videos: int = 0
+    """Initial states to film every run from, as mp4."""
 
     def run(self, console: Console) -> None:
         """Evaluate and print the success rates."""
+        from outtakes.exhibition import film_runs
         from outtakes.recipes import recipe
-        from outtakes.study import evaluate_runs
+        from outtakes.stages import evaluate_runs
 
         _check_given(self.runs, "run folder")
         chosen = recipe(self.recipe)
         chosen = replace(
             chosen,
-            rollouts=chosen.rollouts if self.rollouts is None else self.rollouts,
+            rollouts=_given(self.rollouts, chosen.rollouts),
             collect=replace(chosen.collect, environment=self.environment),
+            controller=replace(
+                chosen.controller,
+                ensemble=self.ensemble,
+                neighbours=_given(self.neighbours, chosen.controller.neighbours),
+            ),
         )
         lab = self.lab(chosen, self.out, console)
         lines, content = evaluate_runs(lab, self.runs)
+        if self.videos:
+            videos = [str(video) for video in film_runs(lab, self.runs, self.videos)]
+            lines += [f"Video: {video}" for video in videos]
+            content["videos"] = videos
         console.result("\n".join(lines), content)
 
 
@@ -477,6 +495,11 @@ def _check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def _given(value: int | None, default: int) -> int:
+    """What the user gave, else the recipe's."""
+    return default if value is None else value
 
 
 def _check_given(paths: Sequence[Path], what: str) -> None:

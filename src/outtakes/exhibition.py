@@ -18,6 +18,7 @@ from outtakes.evaluation.exhibits import (
 )
 from outtakes.evaluation.rollout import initial_states, observe, roll_out
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.ledger import write_setup
 from outtakes.policy.retrieval import embed
 from outtakes.report.content import ReportContent
 from outtakes.report.html import write_report
@@ -25,30 +26,25 @@ from outtakes.report.media import write_video
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection
 from outtakes.sim.environment import Environment, make_environment
-from outtakes.study import BASELINE, RANKED, SELECTED, Lab, write_setup
+from outtakes.stages import Lab
+from outtakes.study import BASELINE, RANKED, SELECTED
 from outtakes.summary import gather
 from outtakes.training.checkpoint import Checkpoint
 from outtakes.triage import arms_of
 
 
 @dataclass(frozen=True)
-class Steered:
-    """Trained runs and how they are steered."""
+class Actor:
+    """A trained run and how it is steered."""
 
-    name: str
+    arm: str
     """Arm in the rollout log."""
-    runs: str
-    """Arm whose runs they are."""
+    run: Path
+    """Its folder."""
     neighbours: int
     """`ControllerConfig.neighbours`."""
 
 
-_FILMED = (
-    Steered(BASELINE, BASELINE, 1),
-    Steered(RANKED, RANKED, 1),
-    Steered(mean_of(SELECTED), SELECTED, 0),
-)
-"""The arms whose rollouts are shown side by side."""
 FILM_SIZE = 224
 """Pixels on a side of filmed rollouts."""
 
@@ -57,8 +53,17 @@ def show_demo(lab: Lab) -> Path:
     """Film rollouts of the demo's or study's arms and write its report."""
     log = RolloutLog.load(lab.out / "rollouts.parquet")
     if not (lab.out / "films.json").exists():
+        seed = lab.recipe.seeds[0]
+        actors = [
+            Actor(arm, run_folder(lab.out, runs, seed), neighbours)
+            for arm, runs, neighbours in (
+                (BASELINE, BASELINE, 1),
+                (RANKED, RANKED, 1),
+                (mean_of(SELECTED), SELECTED, 0),
+            )
+        ]
         with lab.timed("film"):
-            film(lab, log, _FILMED, count=lab.recipe.filmed)
+            film(lab, log, actors, count=lab.recipe.filmed)
     map_retrieval(lab, log, SELECTED)
     with lab.timed("report"):
         return write_report(gather(lab.out), lab.out)
@@ -87,21 +92,29 @@ def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
     return content
 
 
-def film(lab: Lab, log: RolloutLog, arms: Sequence[Steered], *, count: int) -> None:
-    """Film some rollouts of some arms from the same initial states, and write `films.json`."""
-    names = [arm.name for arm in arms]
+def film_runs(lab: Lab, runs: Sequence[Path], count: int) -> list[Path]:
+    """Film rollouts of evaluated runs, as `evaluate` steered them; returns the videos."""
+    log = RolloutLog.load(lab.out / "rollouts.parquet")
+    neighbours = lab.recipe.controller.neighbours
+    actors = [Actor(run.absolute().parent.name, run, neighbours) for run in runs]
+    return [lab.out / film.video for film in film(lab, log, actors, count=count)]
+
+
+def film(lab: Lab, log: RolloutLog, actors: Sequence[Actor], *, count: int) -> list[FilmedRollout]:
+    """Film rollouts of some runs from the same initial states, and write `films.json`."""
+    chosen = telling_states(log, [actor.arm for actor in actors], count)
     films = []
-    for done, arm in enumerate(arms):
-        lab.say(done, len(arms), "film")
-        for index in telling_states(log, names, lab.recipe.seeds[0], count):
-            films.append(_film_one(lab, arm, index))
-    lab.say(len(arms), len(arms), "film")
+    for done, actor in enumerate(actors):
+        lab.say(done, len(actors), "film")
+        films += [_film_one(lab, actor, index) for index in chosen]
+    lab.say(len(actors), len(actors), "film")
     save_films(lab.out / "films.json", films)
+    return films
 
 
-def _film_one(lab: Lab, arm: Steered, index: int) -> FilmedRollout:
+def _film_one(lab: Lab, actor: Actor, index: int) -> FilmedRollout:
     """Roll one policy out again from one initial state, this time before the camera."""
-    recipe, seed = lab.recipe, lab.recipe.seeds[0]
+    recipe, checkpoint = lab.recipe, Checkpoint.load(actor.run)
     environment = make_environment(recipe.collect.environment, horizon=recipe.horizon)
     frames: list[np.ndarray] = []
 
@@ -109,28 +122,34 @@ def _film_one(lab: Lab, arm: Steered, index: int) -> FilmedRollout:
         frames.append(scene.render(scene.cameras[0], FILM_SIZE, FILM_SIZE))
 
     rollout = roll_out(
-        Checkpoint.load(run_folder(lab.out, arm.runs, seed)).agent(lab.device),
+        checkpoint.agent(lab.device),
         [environment],
         initial_states(environment, recipe.rollouts, recipe.state_seed),
-        arm=arm.name,
-        seed=seed,
-        config=replace(recipe.controller, neighbours=arm.neighbours),
+        arm=actor.arm,
+        seed=checkpoint.seed,
+        config=replace(recipe.controller, neighbours=actor.neighbours),
         indices=[index],
         image_size=recipe.image_size,
         watch=shoot,
     )[0]
-    video = lab.out / "media" / "rollouts" / f"{arm.name}-{index}.mp4"
+    name = f"{actor.arm}-{checkpoint.seed}-{index}.mp4"
+    video = lab.out / "media" / "rollouts" / name
     write_video(video, np.stack(frames), environment.fps)
     path = video.relative_to(lab.out).as_posix()
-    return FilmedRollout(index, arm.name, seed, rollout.success, path)
+    return FilmedRollout(index, actor.arm, checkpoint.seed, rollout.success, path)
 
 
-def telling_states(log: RolloutLog, arms: Sequence[str], seed: int, count: int) -> list[int]:
-    """Initial states to show, chosen by a fixed rule: first those on which the arms disagree."""
+def telling_states(log: RolloutLog, arms: Sequence[str], count: int) -> list[int]:
+    """Initial states to show, chosen by a fixed rule: first those on which the arms disagree.
+
+    Only the first seed of each arm counts, since that is the one to be filmed.
+    """
     outcomes: dict[int, set[bool]] = {}
-    for r in log.rollouts:
-        if r.seed == seed and r.arm in arms:
-            outcomes.setdefault(r.initial_state, set()).add(r.success)
+    for arm in arms:
+        first = min(r.seed for r in log.rollouts if r.arm == arm)
+        for r in log.rollouts:
+            if (r.arm, r.seed) == (arm, first):
+                outcomes.setdefault(r.initial_state, set()).add(r.success)
     return sorted(outcomes, key=lambda state: (-len(outcomes[state]), state))[:count]
 
 

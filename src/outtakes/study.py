@@ -7,270 +7,39 @@ again does only what is missing.
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-
-from outtakes import version
 from outtakes.arms import (
     Arm,
     Job,
-    evaluate_checkpoint,
     jobs_of,
     mean_of,
-    run_all,
     run_folder,
-    train_job,
 )
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot import read_dataset, write_dataset
-from outtakes.errors import ArtifactError, CheckpointError, ConfigError, DatasetError
+from outtakes.errors import ConfigError
 from outtakes.evaluation.comparison import Comparison, compare
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.evaluation.statistics import success_rate
-from outtakes.files import read_json, write_json
-from outtakes.recipes import Recipe, check_seeds
-from outtakes.selection.score import combine, score_run
+from outtakes.ledger import write_lift_setup, write_tables
+from outtakes.recipes import check_seeds
 from outtakes.selection.scores import Scores
-from outtakes.selection.select import Selection, select
-from outtakes.sim.collect import CollectConfig, collect
-from outtakes.sim.environment import make_environment
-from outtakes.training.checkpoint import Checkpoint
-from outtakes.training.monitor import open_monitor
+from outtakes.selection.select import select
+from outtakes.stages import (
+    Lab,
+    check_both_outcomes,
+    collect_dataset,
+    rank,
+    read_demos,
+    run_arms,
+    run_jobs,
+)
 
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what)."""
 RANKING_SEEDS = 5
 """Training seeds the ranking averages over, as in the paper."""
-_EPISODES_OF_ONE_PROCESS = 10
-"""So few are collected sooner than processes start."""
 BASELINE, RANKED, SELECTED = "act-s", "pb-kl-all", "pb-kl-low"
 """The arm everything is compared with, the arm whose attention ranks the failures, and the arm
 retrained on the failures it ranks nearest."""
-
-
-@dataclass(frozen=True)
-class Lab:
-    """Where an experiment runs and how it reports."""
-
-    recipe: Recipe
-    out: Path
-    device: str = "cpu"
-    workers: int | None = None
-    """Processes; as many as there are cores when None."""
-    progress: Progress | None = None
-
-    def say(self, done: int, total: int, what: str) -> None:
-        """Report progress, if anyone listens."""
-        if self.progress:
-            self.progress(done, total, what)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds a stage took to `durations.json`."""
-        started = time.monotonic()
-        yield
-        path = self.out / "durations.json"
-        seconds = dict(read_json(path, "durations", 1)["seconds"]) if path.exists() else {}
-        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - started, 1)
-        write_json(path, "durations", 1, {"seconds": seconds})
-
-
-# --- stages ---------------------------------------------------------------------------------------
-
-
-def collect_dataset(lab: Lab) -> Path:
-    """Collect the recipe's demonstrations into `dataset/`, unless they are there."""
-    root, recipe = lab.out / "dataset", lab.recipe
-    if root.exists():
-        return root
-    with lab.timed("collect"):
-        record(recipe.collect, root, workers=lab.workers, progress=lab.progress)
-    return root
-
-
-def record(
-    config: CollectConfig,
-    root: Path,
-    *,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Collect demonstrations and write them as a LeRobot dataset."""
-
-    def report(done: int, total: int, what: str) -> None:
-        if progress:
-            progress(done, total, what)
-
-    if workers is None:
-        few = config.successes + config.failures <= _EPISODES_OF_ONE_PROCESS
-        workers = 1 if few else _cores()
-    recordings = collect(config, workers=workers, progress=report)
-    write_dataset(root, recordings, fps=make_environment(config.environment).fps)
-
-
-def read_demos(lab: Lab, root: Path) -> DemoSet:
-    """Read a dataset through the frame cache, at the recipe's image size."""
-    return read_dataset(
-        root,
-        image_size=lab.recipe.image_size,
-        progress=lambda done, total: lab.say(done, total, "decode"),
-    )
-
-
-def check_both_outcomes(demos: DemoSet) -> None:
-    """Refuse a dataset with nothing to compare.
-
-    Raises:
-        DatasetError: when there is no success or no failure.
-    """
-    check_success(demos)
-    _check_present(demos, Outcome.FAILURE, "rank")
-
-
-def check_success(demos: DemoSet) -> None:
-    """Refuse a dataset without a success, whose PB a policy could follow.
-
-    Raises:
-        DatasetError: when there is none.
-    """
-    _check_present(demos, Outcome.SUCCESS, "learn from")
-
-
-def _check_present(demos: DemoSet, outcome: Outcome, needed_for: str) -> None:
-    if not demos.episodes(outcome):
-        episodes = f"{len(demos)} episode{'s' * (len(demos) > 1)}"
-        raise DatasetError(
-            f"no {outcome.value} to {needed_for} among {episodes}",
-            where=demos.name,
-            remedy="add some, or correct the labels in episode_labels.json",
-        )
-
-
-def check_lengths(demos: DemoSet, chunk: int) -> None:
-    """Refuse episodes shorter than an action chunk.
-
-    Raises:
-        DatasetError: naming the shortest episode.
-    """
-    shortest = int(demos.lengths.argmin())
-    length = int(demos.lengths[shortest])
-    if length < chunk:
-        raise DatasetError(
-            f"{length} frames are fewer than an action chunk of {chunk}",
-            where=f"{demos.name}, episode {demos.episode_indices[shortest]}",
-            remedy=f"use --chunk {length} or less, or --short-episodes pad",
-        )
-
-
-def train_seeds(
-    lab: Lab, demos: DemoSet, policy: str, episodes: Sequence[int], *, wandb: bool = False
-) -> list[Path]:
-    """Train one policy with every seed of the recipe, logging scalars to TensorBoard.
-
-    Args:
-        lab: the experiment.
-        demos: the dataset.
-        policy: "act" or "act-pb".
-        episodes: episode indices to train on.
-        wandb: also log to Weights & Biases.
-    """
-    arm = Arm(policy, policy, "pb" if policy == "act-pb" else "none", episodes)
-    runs = []
-    for job in jobs_of([arm], lab.recipe.seeds, demos, lab.recipe, lab.out, lab.device):
-        with open_monitor(job.run, wandb=wandb) as log:
-
-            def monitor(step: int, scalars: Mapping[str, float], job=job, log=log) -> None:
-                log(step, scalars)
-                loss = scalars["loss/action_l1"]
-                what = f"train {job.arm.name} seed {job.seed}, L1 {loss:.3f}"
-                lab.say(step, job.recipe.train.steps, what)
-
-            train_job(job, monitor)
-        runs.append(job.run)
-    return runs
-
-
-def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, object]]:
-    """Roll trained runs out, write `rollouts.parquet` and, with several arms, a comparison.
-
-    Returns:
-        Lines for people, and the same for programs.
-
-    Raises:
-        CheckpointError: when a run does not fit the environment.
-    """
-    log = RolloutLog([])
-    for done, run in enumerate(runs):
-        lab.say(done, len(runs), f"evaluate {run}")
-        checkpoint, arm = Checkpoint.load(run), run.absolute().parent.name
-        check_fits(checkpoint, run, lab.recipe.collect.environment)
-        steerings = {arm: lab.recipe.controller.neighbours}
-        rollouts = evaluate_checkpoint(checkpoint, steerings, lab.recipe, lab.device)
-        log = log.merged(RolloutLog(rollouts))
-    log.save(lab.out / "rollouts.parquet")
-    outcomes = log.outcomes()
-    rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
-    lines = [
-        f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), {r.n_seeds} seeds"
-        for arm, r in rates.items()
-    ]
-    content: dict[str, object] = {"rates": {arm: asdict(rate) for arm, rate in rates.items()}}
-    if len(outcomes) > 1:
-        baseline, *others = outcomes
-        comparison = compare(outcomes, baseline=baseline, treatment=others[-1])
-        comparison.save(lab.out / "comparison.json")
-        lines.append(comparison.verdict)
-        content["verdict"] = comparison.verdict
-    return lines, content
-
-
-def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
-    """Refuse a policy that expects other observations or actions than an environment has."""
-    scene = make_environment(environment)
-    scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
-    offered = tuple(len(vector) for vector in scene.observe().values())
-    expected = (checkpoint.sizes.state, checkpoint.sizes.environment_state)
-    missing = set(checkpoint.act.cameras) - set(scene.cameras)
-    if expected != offered or missing:
-        raise CheckpointError(
-            f"the policy expects state and environment state of {expected} and cameras "
-            f"{list(checkpoint.act.cameras)}; {environment} gives {offered} and "
-            f"{list(scene.cameras)}",
-            where=run,
-            remedy="evaluate a run that was trained on this environment's data",
-        )
-
-
-def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path], *, path: Path | None = None) -> Scores:
-    """Score every failure by the given runs and write `scores.json`, or `path`."""
-    scored = []
-    for i, run in enumerate(runs):
-        checkpoint = Checkpoint.load(run)
-        lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
-        scored.append(score_run(checkpoint, demos, device=lab.device))
-    lab.say(len(runs), len(runs), "rank")
-    scores = combine(scored, demos.name, demos.content_hash)
-    scores.save(path or lab.out / "scores.json")
-    return scores
-
-
-def run_arms(lab: Lab, demos: DemoSet, arms: Sequence[Arm], seeds: Sequence[int]) -> RolloutLog:
-    """Train and roll out every arm with every seed."""
-    return run_jobs(lab, jobs_of(arms, seeds, demos, lab.recipe, lab.out, lab.device))
-
-
-def run_jobs(lab: Lab, jobs: Sequence[Job]) -> RolloutLog:
-    """Train and roll out these runs."""
-    with lab.timed("train and roll out"):
-        return run_all(jobs, workers=lab.workers, progress=lab.progress)
 
 
 # --- arms -----------------------------------------------------------------------------------------
@@ -284,7 +53,7 @@ def experiment_1_arms(successes: Sequence[int], failures: Sequence[int]) -> list
         Arm("act-s", f"ACT, {n} successes", "none", successes, paper="71.0 ± 3.4"),
         Arm("act-all", f"ACT, {n} successes + {m} failures", "none", both, paper="71.6 ± 5.2"),
         Arm("pb-s", f"PB, {n} successes", "pb", successes, paper="74.2 ± 3.6"),
-        Arm(RANKED, f"PB + KL, {n} + {m} failures", "pb", both, paper="77.8 ± 2.6"),
+        Arm(RANKED, f"PB + KL, {n} successes + {m} failures", "pb", both, paper="77.8 ± 2.6"),
     ]
 
 
@@ -364,7 +133,7 @@ def demo(lab: Lab) -> Comparison:
     log.save(lab.out / "rollouts.parquet")
     comparison = compare(log.outcomes(), baseline=BASELINE, treatment=mean_of(SELECTED))
     comparison.save(lab.out / "comparison.json")
-    _write_lift_setup(lab, "which failures help on Lift", [*arms, *low, at_random[0].arm])
+    write_lift_setup(lab, "which failures help on Lift", SELECTED, [*arms, *low, at_random[0].arm])
     return comparison
 
 
@@ -445,7 +214,7 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
     for name, comparison in comparisons.items():
         comparison.save(lab.out / f"{name}.json")
     comparisons["experiment-2"].save(lab.out / "comparison.json")
-    _write_lift_setup(lab, "the paper's Experiment 2 on Lift", arms["experiment-2"])
+    write_lift_setup(lab, "the paper's Experiment 2 on Lift", SELECTED, arms["experiment-2"])
     write_tables(lab, comparisons, arms)
     return comparisons
 
@@ -464,137 +233,3 @@ def few_successes(
         for arm in experiment_1_arms(successes, failures)
     ]
     return arms, run_arms(lab, demos, arms, seeds)
-
-
-# --- what is left behind --------------------------------------------------------------------------
-
-
-def write_setup(
-    lab: Lab,
-    *,
-    title: str,
-    dataset: Path,
-    labels: Mapping[str, str],
-    paper: Mapping[str, str],
-    retrained: str,
-    next_commands: Sequence[str],
-) -> None:
-    """Write `setup.json`: what the report needs to know that no other artifact says.
-
-    Args:
-        lab: the experiment.
-        title: what was done, for people.
-        dataset: folder of the dataset, relative to `lab.out` when inside it.
-        labels: arm -> name for people.
-        paper: arm -> the paper's success rate, in %.
-        retrained: the arm retrained on the selection; "" when there is none.
-        next_commands: shell commands that would settle or extend the result.
-    """
-    content = {
-        "title": title,
-        "dataset": str(dataset),
-        "labels": dict(labels),
-        "paper": dict(paper),
-        "retrained": retrained,
-        "next_commands": list(next_commands),
-        "recipe": _plain(asdict(lab.recipe)),
-        "machine": machine(lab.device),
-        "commit": version.commit(),
-        "release": version.release(),
-        "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "seconds": read_json(lab.out / "durations.json", "durations", 1)["seconds"],
-    }
-    write_json(lab.out / "setup.json", "setup", 1, content)
-
-
-def _write_lift_setup(lab: Lab, title: str, arms: Sequence[Arm]) -> None:
-    write_setup(
-        lab,
-        title=title,
-        dataset=Path("dataset"),
-        labels={name: label for arm in arms for name, label in arm.labels.items()},
-        paper={arm.name: arm.paper for arm in arms},
-        retrained=SELECTED,
-        next_commands=[
-            f"outtakes study paper --recipe {lab.recipe.name} --out outtakes-study",
-            "outtakes triage YOUR_DATASET --out outtakes-triage",
-        ],
-    )
-
-
-def write_tables(
-    lab: Lab, comparisons: Mapping[str, Comparison], arms: Mapping[str, Sequence[Arm]]
-) -> None:
-    """Write `tables.md`: every experiment, the paper's numbers beside ours."""
-    text = "\n\n".join(table(name, comparisons[name], arms[name]) for name in comparisons)
-    (lab.out / "tables.md").write_text(text + "\n", encoding="utf-8")
-
-
-def table(title: str, comparison: Comparison, arms: Sequence[Arm]) -> str:
-    """One experiment as a Markdown table, in percent and points."""
-    lines = [
-        f"### {title}",
-        "",
-        "| Arm | Success rate, % (95 % interval) | SD over seeds | Difference, points "
-        "(95 % interval) | p (Holm) | Paper, % |",
-        "|---|---|---|---|---|---|",
-    ]
-    labels = {name: label for arm in arms for name, label in arm.labels.items()}
-    papers = {arm.name: arm.paper for arm in arms}
-    for name, label in labels.items():
-        rate = comparison.rates[name]
-        spread = "" if rate.sd is None else f"{100 * rate.sd:.1f}"
-        cells = [
-            label,
-            f"{100 * rate.rate:.1f} ({100 * rate.low:.1f} to {100 * rate.high:.1f})",
-            f"{spread}, {rate.n_seeds} seeds",
-            *_difference_cells(comparison, name),
-            papers.get(name, ""),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", comparison.verdict])
-
-
-def _difference_cells(comparison: Comparison, arm: str) -> tuple[str, str]:
-    if arm == comparison.baseline:
-        return "baseline", ""
-    d = comparison.differences[arm]
-    interval = f"({100 * d.low:+.1f} to {100 * d.high:+.1f})"
-    return f"{100 * d.difference:+.1f} {interval}", f"{comparison.adjusted_p[arm]:.3f}"
-
-
-def machine(device: str) -> str:
-    """The machine in a few words."""
-    cores = f"{_cores()} CPU cores, {platform.system()} {platform.machine()}"
-    if device == "cpu":
-        return cores
-    return f"{torch.cuda.get_device_name(device)}, {cores}"
-
-
-def load_selection(path: Path, demos: DemoSet) -> Selection:
-    """Read a selection and check that it is of this dataset.
-
-    Raises:
-        ArtifactError: when it is of another dataset.
-    """
-    selection = Selection.load(path)
-    if selection.content_hash != demos.content_hash:
-        raise ArtifactError(
-            f"the selection was made for other data ({selection.dataset})",
-            where=path,
-            remedy="select again from scores of this dataset",
-        )
-    return selection
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _plain(value: object) -> object:
-    """JSON's view of a nested settings dictionary."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -22,7 +22,7 @@ from outtakes.files import read_json, write_json
 from outtakes.policy.agent import Agent
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection, select
-from outtakes.study import Lab, check_both_outcomes, rank
+from outtakes.stages import Lab, check_both_outcomes, rank
 
 FOLDS = 3
 """Parts the successes are cut into; each is held out once."""

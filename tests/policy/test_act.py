@@ -79,7 +79,7 @@ def test_attention_follows_the_observation_from_the_second_layer_on():
 
 
 def test_one_decoder_layer_with_bias_is_refused_with_the_reason():
-    with pytest.raises(ConfigError, match="same at every observation.*at least 2 decoder layers"):
+    with pytest.raises(ConfigError, match=r"same at every observation.*at least 2 decoder layers"):
         small_act(decoder_layers=1)
     assert small_act(decoder_layers=1, condition="none").decoder_layers == 1
 

@@ -1,0 +1,276 @@
+"""The stages of the pipeline, from artifacts to artifacts: collect, read, train, rank, roll out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.arms import (
+    Arm,
+    Job,
+    evaluate_checkpoint,
+    jobs_of,
+    run_all,
+    train_job,
+)
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.errors import ArtifactError, CheckpointError, DatasetError
+from outtakes.evaluation.comparison import compare
+from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.statistics import success_rate
+from outtakes.files import read_json, write_json
+from outtakes.recipes import Recipe
+from outtakes.selection.score import combine, score_run
+from outtakes.selection.scores import Scores
+from outtakes.selection.select import Selection
+from outtakes.sim.collect import CollectConfig, collect
+from outtakes.sim.environment import make_environment
+from outtakes.training.checkpoint import Checkpoint
+from outtakes.training.monitor import open_monitor
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what)."""
+_EPISODES_OF_ONE_PROCESS = 10
+"""So few are collected sooner than processes start."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where an experiment runs and how it reports."""
+
+    recipe: Recipe
+    out: Path
+    device: str = "cpu"
+    workers: int | None = None
+    """Processes; as many as there are cores when None."""
+    progress: Progress | None = None
+
+    def say(self, done: int, total: int, what: str) -> None:
+        """Report progress, if anyone listens."""
+        if self.progress:
+            self.progress(done, total, what)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds a stage took to `durations.json`."""
+        started = time.monotonic()
+        yield
+        path = self.out / "durations.json"
+        seconds = dict(read_json(path, "durations", 1)["seconds"]) if path.exists() else {}
+        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - started, 1)
+        write_json(path, "durations", 1, {"seconds": seconds})
+
+
+def collect_dataset(lab: Lab) -> Path:
+    """Collect the recipe's demonstrations into `dataset/`, unless they are there."""
+    root, recipe = lab.out / "dataset", lab.recipe
+    if root.exists():
+        return root
+    with lab.timed("collect"):
+        record(recipe.collect, root, workers=lab.workers, progress=lab.progress)
+    return root
+
+
+def record(
+    config: CollectConfig,
+    root: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Collect demonstrations and write them as a LeRobot dataset."""
+
+    def report(done: int, total: int, what: str) -> None:
+        if progress:
+            progress(done, total, what)
+
+    if workers is None:
+        few = config.successes + config.failures <= _EPISODES_OF_ONE_PROCESS
+        workers = 1 if few else cores()
+    recordings = collect(config, workers=workers, progress=report)
+    write_dataset(root, recordings, fps=make_environment(config.environment).fps)
+
+
+def read_demos(lab: Lab, root: Path) -> DemoSet:
+    """Read a dataset through the frame cache, at the recipe's image size."""
+    return read_dataset(
+        root,
+        image_size=lab.recipe.image_size,
+        progress=lambda done, total: lab.say(done, total, "decode"),
+    )
+
+
+def check_both_outcomes(demos: DemoSet) -> None:
+    """Refuse a dataset with nothing to compare.
+
+    Raises:
+        DatasetError: when there is no success or no failure.
+    """
+    check_success(demos)
+    _check_present(demos, Outcome.FAILURE, "rank")
+
+
+def check_success(demos: DemoSet) -> None:
+    """Refuse a dataset without a success, whose PB a policy could follow.
+
+    Raises:
+        DatasetError: when there is none.
+    """
+    _check_present(demos, Outcome.SUCCESS, "learn from")
+
+
+def _check_present(demos: DemoSet, outcome: Outcome, needed_for: str) -> None:
+    if not demos.episodes(outcome):
+        episodes = f"{len(demos)} episode{'s' * (len(demos) > 1)}"
+        raise DatasetError(
+            f"no {outcome.value} to {needed_for} among {episodes}",
+            where=demos.name,
+            remedy="add some, or correct the labels in episode_labels.json",
+        )
+
+
+def check_lengths(demos: DemoSet, chunk: int) -> None:
+    """Refuse episodes shorter than an action chunk.
+
+    Raises:
+        DatasetError: naming the shortest episode.
+    """
+    shortest = int(demos.lengths.argmin())
+    length = int(demos.lengths[shortest])
+    if length < chunk:
+        raise DatasetError(
+            f"{length} frames are fewer than an action chunk of {chunk}",
+            where=f"{demos.name}, episode {demos.episode_indices[shortest]}",
+            remedy=f"use --chunk {length} or less, or --short-episodes pad",
+        )
+
+
+def train_seeds(
+    lab: Lab, demos: DemoSet, policy: str, episodes: Sequence[int], *, wandb: bool = False
+) -> list[Path]:
+    """Train one policy with every seed of the recipe, logging scalars to TensorBoard.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        policy: "act" or "act-pb".
+        episodes: episode indices to train on.
+        wandb: also log to Weights & Biases.
+    """
+    arm = Arm(policy, policy, "pb" if policy == "act-pb" else "none", episodes)
+    runs = []
+    for job in jobs_of([arm], lab.recipe.seeds, demos, lab.recipe, lab.out, lab.device):
+        with open_monitor(job.run, wandb=wandb) as log:
+
+            def monitor(step: int, scalars: Mapping[str, float], job=job, log=log) -> None:
+                log(step, scalars)
+                loss = scalars["loss/action_l1"]
+                what = f"train {job.arm.name} seed {job.seed}, L1 {loss:.3f}"
+                lab.say(step, job.recipe.train.steps, what)
+
+            train_job(job, monitor)
+        runs.append(job.run)
+    return runs
+
+
+def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, object]]:
+    """Roll trained runs out, write `rollouts.parquet` and, with several arms, a comparison.
+
+    Returns:
+        Lines for people, and the same for programs.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+    """
+    log = RolloutLog([])
+    for done, run in enumerate(runs):
+        lab.say(done, len(runs), f"evaluate {run}")
+        checkpoint, arm = Checkpoint.load(run), run.absolute().parent.name
+        check_fits(checkpoint, run, lab.recipe.collect.environment)
+        steerings = {arm: lab.recipe.controller.neighbours}
+        rollouts = evaluate_checkpoint(checkpoint, steerings, lab.recipe, lab.device)
+        log = log.merged(RolloutLog(rollouts))
+    log.save(lab.out / "rollouts.parquet")
+    outcomes = log.outcomes()
+    rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
+    lines = [
+        f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), {r.n_seeds} seeds"
+        for arm, r in rates.items()
+    ]
+    content: dict[str, object] = {"rates": {arm: asdict(rate) for arm, rate in rates.items()}}
+    if len(outcomes) > 1:
+        baseline, *others = outcomes
+        comparison = compare(outcomes, baseline=baseline, treatment=others[-1])
+        comparison.save(lab.out / "comparison.json")
+        lines.append(comparison.verdict)
+        content["verdict"] = comparison.verdict
+    return lines, content
+
+
+def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
+    """Refuse a policy that expects other observations or actions than an environment has."""
+    scene = make_environment(environment)
+    scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
+    offered = tuple(len(vector) for vector in scene.observe().values())
+    expected = (checkpoint.sizes.state, checkpoint.sizes.environment_state)
+    missing = set(checkpoint.act.cameras) - set(scene.cameras)
+    if expected != offered or missing:
+        raise CheckpointError(
+            f"the policy expects state and environment state of {expected} and cameras "
+            f"{list(checkpoint.act.cameras)}; {environment} gives {offered} and "
+            f"{list(scene.cameras)}",
+            where=run,
+            remedy="evaluate a run that was trained on this environment's data",
+        )
+
+
+def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path], *, path: Path | None = None) -> Scores:
+    """Score every failure by the given runs and write `scores.json`, or `path`."""
+    scored = []
+    for i, run in enumerate(runs):
+        checkpoint = Checkpoint.load(run)
+        lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
+        scored.append(score_run(checkpoint, demos, device=lab.device))
+    lab.say(len(runs), len(runs), "rank")
+    scores = combine(scored, demos.name, demos.content_hash)
+    scores.save(path or lab.out / "scores.json")
+    return scores
+
+
+def run_arms(lab: Lab, demos: DemoSet, arms: Sequence[Arm], seeds: Sequence[int]) -> RolloutLog:
+    """Train and roll out every arm with every seed."""
+    return run_jobs(lab, jobs_of(arms, seeds, demos, lab.recipe, lab.out, lab.device))
+
+
+def run_jobs(lab: Lab, jobs: Sequence[Job]) -> RolloutLog:
+    """Train and roll out these runs."""
+    with lab.timed("train and roll out"):
+        return run_all(jobs, workers=lab.workers, progress=lab.progress)
+
+
+def load_selection(path: Path, demos: DemoSet) -> Selection:
+    """Read a selection and check that it is of this dataset.
+
+    Raises:
+        ArtifactError: when it is of another dataset.
+    """
+    selection = Selection.load(path)
+    if selection.content_hash != demos.content_hash:
+        raise ArtifactError(
+            f"the selection was made for other data ({selection.dataset})",
+            where=path,
+            remedy="select again from scores of this dataset",
+        )
+    return selection
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
