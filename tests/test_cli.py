@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -343,6 +344,13 @@ def test_a_checkpoint_of_another_version(run: Path, made_datasets: Path) -> None
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     save_file(tensors, run / FILE, {"outtakes": json.dumps({**meta, "version": 99})})
     assert_refused_by_all(run, made_datasets / "lift", "checkpoint of version 99", "train again")
+
+
+@pytest.mark.parametrize("missing", ["wandb"])
+def test_an_extra_that_is_not_installed(missing: str, made_datasets: Path, tmp_path: Path) -> None:
+    assert find_spec(missing) is None
+    line = refused("train", made_datasets / "lift", *TINY, "--wandb", "--out", tmp_path / "out")
+    assert "Weights & Biases is not installed" in line and "outtakes[wandb]" in line
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -130,7 +130,11 @@ def test_the_verbs_one_by_one(out: Path, tmp_path: Path) -> None:
     retrained = runs / "act" / "seed-0"
     assert list(Checkpoint.load(retrained).episodes) == kept
 
-    done("evaluate", retrained, first, *small[:2], "--rollouts", "2", "--out", tmp_path)
+    options = ("--rollouts", "2", "--videos", "1", "--ensemble", "0.01", "--neighbours", "1")
+    called = done("evaluate", retrained, first, *small[:2], *options, "--out", tmp_path, "--json")
+    videos = json.loads(called.out)["videos"]
+    assert [Path(video).name for video in videos] == ["act-0-0.mp4", "act-pb-0-0.mp4"]
+    assert all(Path(video).stat().st_size > 1_000 for video in videos)
     log = RolloutLog.load(tmp_path / "rollouts.parquet")
     assert [(r.arm, r.initial_state) for r in log.rollouts] == [
         (arm, state) for arm in ("act", "act-pb") for state in (0, 1)

@@ -226,10 +226,8 @@ def few_successes(
     failures: Sequence[int],
     seeds: Sequence[int],
 ) -> tuple[list[Arm], RolloutLog]:
-    """Experiment 1 with fewer successes beside the same failures."""
+    """Experiment 1 and its controls with fewer successes beside the same failures."""
     suffix = f"-{len(successes)}"
-    arms = [
-        replace(arm, name=arm.name + suffix, paper="")
-        for arm in experiment_1_arms(successes, failures)
-    ]
+    everything = experiment_1_arms(successes, failures) + control_arms(successes, failures)
+    arms = [replace(arm, name=arm.name + suffix, paper="") for arm in everything]
     return arms, run_arms(lab, demos, arms, seeds)
