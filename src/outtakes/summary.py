@@ -38,7 +38,7 @@ from outtakes.training.checkpoint import FILE, Checkpoint
 from outtakes.triage import ActionErrors
 
 _THUMBNAILS = 6
-_MAP_THUMBNAILS = 60
+_MAP_THUMBNAILS = 8
 
 _PROXY = "action error on held-out successes"
 
@@ -306,7 +306,7 @@ def _retrieval(folder: Folder) -> RetrievalMap | None:
         return None
     camera = _camera(folder.demos)
     thumbnails = {}
-    for demo in folder.demos.subset([e for e, _, _ in plane.bank][:_MAP_THUMBNAILS]):
+    for demo in folder.demos.subset(_spread([e for e, _, _ in plane.bank], _MAP_THUMBNAILS)):
         if camera:
             thumbnails[demo.episode_index] = write_thumbnails(
                 folder.out / "media" / "episodes",
@@ -321,6 +321,11 @@ def _retrieval(folder: Folder) -> RetrievalMap | None:
         queries=[Query(*query) for query in plane.queries],
         thumbnails=thumbnails,
     )
+
+
+def _spread(episodes: list[int], count: int) -> list[int]:
+    """At most `count` of them, evenly spaced."""
+    return episodes[:: max(1, -(-len(episodes) // count))]
 
 
 def _rollout_videos(folder: Folder) -> list[RolloutVideo]:
