@@ -95,7 +95,7 @@ QUICK = Recipe(
     keep=10,
     image_size=96,
 )
-"""The paper's experiment some 1,000 times smaller, on low-dimensional state: a laptop's
+"""The paper's experiment made far smaller, on low-dimensional state: a laptop's
 instrument. Docs/log.md says how its numbers were chosen."""
 
 SMOKE = replace(
