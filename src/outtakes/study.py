@@ -34,6 +34,7 @@ from outtakes.stages import (
     run_arms,
     run_jobs,
 )
+from outtakes.training.checkpoint import FILE
 
 RANKING_SEEDS = 5
 """Training seeds the ranking averages over, as in the paper."""
@@ -138,8 +139,15 @@ def demo(lab: Lab) -> Comparison:
 
 
 def _rank_by(lab: Lab, demos: DemoSet, seeds: Sequence[int]) -> Scores:
+    """The ranking of these seeds' runs; read, not made again, when it is younger than they are."""
+    runs = [run_folder(lab.out, RANKED, seed) for seed in seeds]
+    path = lab.out / "scores.json"
+    if path.exists() and all((run / FILE).stat().st_mtime < path.stat().st_mtime for run in runs):
+        scores = Scores.load(path)
+        if (scores.content_hash, scores.seeds) == (demos.content_hash, sorted(seeds)):
+            return scores
     with lab.timed("rank"):
-        return rank(lab, demos, [run_folder(lab.out, RANKED, seed) for seed in seeds])
+        return rank(lab, demos, runs)
 
 
 @dataclass(frozen=True)
