@@ -1,0 +1,72 @@
+"""The command line. Heavy libraries are imported only by the verb that needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import tyro
+from tyro.conf import subcommand
+
+from outtakes.cli.experiments import Demo, Report, Study, Triage
+from outtakes.cli.machine import Doctor
+from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
+from outtakes.cli.verb import Verb
+from outtakes.console import Console
+from outtakes.errors import MachineError, OuttakesError
+
+_VERBS = (
+    Annotated[Demo, subcommand("demo")]
+    | Annotated[Triage, subcommand("triage")]
+    | Annotated[Collect, subcommand("collect")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Rank, subcommand("rank")]
+    | Annotated[Select, subcommand("select")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Study, subcommand("study")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Doctor, subcommand("doctor")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: exit code 0 done, 2 the user can mend it, 1 our fault."""
+    verb: Verb = tyro.cli(
+        _VERBS,  # type: ignore[arg-type]
+        prog="outtakes",
+        description="Put failed robot demonstrations to work.",
+        args=arguments,
+    )
+    console = Console(as_json=verb.json)
+    sys.exit(_guarded(lambda: verb.run(console), console))
+
+
+def _guarded(work: Callable[[], None], console: Console) -> int:
+    """Run, turning what the user can mend into one line and code 2."""
+    try:
+        work()
+    except OuttakesError as error:
+        console.error(str(error))
+        return 2
+    except ModuleNotFoundError as error:
+        console.error(str(_missing(error)))
+        return 2
+    except KeyboardInterrupt:
+        console.error("stopped; the same command goes on from here")
+        return 130
+    finally:
+        console.close()
+    return 0
+
+
+def _missing(error: ModuleNotFoundError) -> MachineError:
+    """The user's version of a package that is not installed; our own faults pass through."""
+    from outtakes.doctor import EXTRAS
+
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRAS:
+        raise error
+    return MachineError(
+        f"{package} is not installed", remedy=f"pip install 'outtakes[{EXTRAS[package]}]'"
+    )

@@ -1,0 +1,212 @@
+"""Verbs that are one step of the pipeline: collect, train, rank, select, evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from outtakes.cli.verb import Overrides, Verb, check_given, check_writable, given
+from outtakes.console import Console
+
+Keep = Literal["low", "mid", "high", "random", "below"]
+
+
+@dataclass
+class Collect(Verb):
+    """Collect demonstrations by a scripted operator in simulation."""
+
+    environment: Annotated[Positional[str], arg(metavar="TASK")]
+    """The task, for example lift."""
+    out: Path
+    """Folder of the new LeRobot dataset."""
+    successes: int | None = None
+    """Successful demonstrations to keep; the recipe's when not given."""
+    failures: int | None = None
+    """Failed demonstrations to keep; the recipe's when not given."""
+    seed: int = 0
+    """Of everything random; the same seed gives the same dataset."""
+
+    def run(self, console: Console) -> None:
+        """Collect and say where."""
+        from outtakes.recipes import recipe
+        from outtakes.stages import record
+
+        config = recipe(self.recipe).collect
+        config = replace(
+            config,
+            environment=self.environment,
+            successes=given(self.successes, config.successes),
+            failures=given(self.failures, config.failures),
+            seed=self.seed,
+        )
+        check_writable(self.out.parent)
+        record(config, self.out, progress=console.progress)
+        console.result(f"Dataset: {self.out.resolve()}", {"dataset": str(self.out.resolve())})
+
+
+@dataclass
+class Train(Overrides):
+    """Train a policy on a dataset, one run a seed."""
+
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
+    """Folder of a LeRobotDataset v3.0."""
+    out: Path
+    """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
+    policy: Literal["act", "act-pb"] = "act-pb"
+    """ACT, or ACT with parametric bias and the KL term."""
+    select: Path | None = None
+    """selection.json naming the episodes to train on; all of them when not given."""
+    short_episodes: Literal["refuse", "pad"] = "refuse"
+    """What to do with episodes shorter than an action chunk."""
+    wandb: bool = False
+    """Also log to Weights & Biases."""
+
+    def run(self, console: Console) -> None:
+        """Train every seed and say where the runs are."""
+        from outtakes.recipes import adapt
+        from outtakes.stages import (
+            check_lengths,
+            check_success,
+            load_selection,
+            read_demos,
+            train_seeds,
+        )
+
+        lab = self.lab(self.settings(), self.out, console)
+        demos = read_demos(lab, self.dataset)
+        lab = replace(lab, recipe=adapt(lab.recipe, demos))
+        if self.short_episodes == "refuse":
+            check_lengths(demos, lab.recipe.act.chunk)
+        if self.policy == "act-pb":
+            check_success(demos)
+        episodes = [int(e) for e in demos.episode_indices]
+        if self.select is not None:
+            episodes = load_selection(self.select, demos).kept
+        runs = train_seeds(lab, demos, self.policy, episodes, wandb=self.wandb)
+        console.result(
+            "\n".join(f"Run: {run}" for run in runs), {"runs": [str(run) for run in runs]}
+        )
+
+
+@dataclass
+class Rank(Verb):
+    """Rank the failures by the attention of trained runs."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
+    """Run folders of act-pb, one a seed."""
+    out: Path = Path("scores.json")
+    """File to write."""
+    dataset: Path | None = None
+    """The dataset, when it is no longer where the runs were trained on it."""
+
+    def run(self, console: Console) -> None:
+        """Rank and print the failures, nearest first."""
+        from outtakes.recipes import recipe
+        from outtakes.stages import rank, read_demos
+        from outtakes.training.checkpoint import Checkpoint
+
+        check_given(self.runs, "run folder")
+        dataset = self.dataset or Path(Checkpoint.load(self.runs[0]).dataset)
+        lab = self.lab(recipe(self.recipe), self.out.absolute().parent, console)
+        scores = rank(lab, read_demos(lab, dataset), self.runs, path=self.out)
+        lines = [f"{f.episode:>8}  {f.mean:.4g}" for f in scores.ranked()]
+        agreement = "" if scores.kendall_tau is None else f"\nKendall τ {scores.kendall_tau:.2f}"
+        console.result(
+            "\n".join([" episode  K̄ (nats), nearest first", *lines]) + agreement,
+            {
+                "scores": str(self.out),
+                "ranked": [f.episode for f in scores.ranked()],
+                "kendall_tau": scores.kendall_tau,
+            },
+        )
+
+
+@dataclass
+class Select(Verb):
+    """Choose which failures to train on, from their scores."""
+
+    scores: Annotated[Positional[Path], arg(metavar="SCORES")]
+    """scores.json, as `outtakes rank` writes it."""
+    keep: Keep = "low"
+    """Nearest, middle, farthest, random, or all below a threshold."""
+    count: int = 10
+    """How many failures to keep."""
+    threshold: float | None = None
+    """Greatest K̄ in nats, with --keep below."""
+    fold: int = 0
+    """Which of the disjoint random folds, with --keep random."""
+    out: Path = Path("selection.json")
+    """File to write."""
+
+    def run(self, console: Console) -> None:
+        """Select and print the episodes as other trainers take them."""
+        from outtakes.selection.scores import Scores
+        from outtakes.selection.select import select
+
+        scores = Scores.load(self.scores)
+        successes = [episode for episode, success, _, _ in scores.bias_map if success]
+        selection = select(
+            scores,
+            successes,
+            keep=self.keep,
+            count=self.count,
+            threshold=self.threshold,
+            fold=self.fold,
+        )
+        selection.save(self.out)
+        argument = selection.as_lerobot_argument()
+        console.result(
+            argument,
+            {"selection": str(self.out), "kept": selection.kept, "lerobot_argument": argument},
+        )
+
+
+@dataclass
+class Evaluate(Verb):
+    """Roll trained runs out in simulation, all from the same initial states."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
+    """Run folders, `.../<arm>/seed-<n>`; the first arm is the baseline."""
+    out: Path
+    """Folder for rollouts.parquet and, with several arms, comparison.json."""
+    rollouts: int | None = None
+    """Rollouts of each run; the recipe's when not given."""
+    environment: str = "lift"
+    """The task."""
+    ensemble: float | None = None
+    """Average overlapping chunks with weights exp(-ENSEMBLE i), i = 0 the oldest (ACT's temporal
+    ensembling, 0.01 there); chunks are executed as they are when not given."""
+    neighbours: int | None = None
+    """Successes whose PBs are averaged: 1 as in the paper, 0 for all; the recipe's when not
+    given."""
+    videos: int = 0
+    """Initial states to film every run from, as mp4."""
+
+    def run(self, console: Console) -> None:
+        """Evaluate and print the success rates."""
+        from outtakes.exhibition import film_runs
+        from outtakes.recipes import recipe
+        from outtakes.stages import evaluate_runs
+
+        check_given(self.runs, "run folder")
+        chosen = recipe(self.recipe)
+        chosen = replace(
+            chosen,
+            rollouts=given(self.rollouts, chosen.rollouts),
+            collect=replace(chosen.collect, environment=self.environment),
+            controller=replace(
+                chosen.controller,
+                ensemble=self.ensemble,
+                neighbours=given(self.neighbours, chosen.controller.neighbours),
+            ),
+        )
+        lab = self.lab(chosen, self.out, console)
+        lines, content = evaluate_runs(lab, self.runs)
+        if self.videos:
+            videos = [str(video) for video in film_runs(lab, self.runs, self.videos)]
+            lines += [f"Video: {video}" for video in videos]
+            content["videos"] = videos
+        console.result("\n".join(lines), content)

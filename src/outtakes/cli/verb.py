@@ -1,0 +1,108 @@
+"""What all verbs of the command line share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from outtakes.console import Console
+from outtakes.errors import ConfigError, MachineError
+
+if TYPE_CHECKING:
+    from outtakes.recipes import Recipe
+    from outtakes.stages import Lab
+
+
+@dataclass(kw_only=True)
+class Verb:
+    """What every verb takes."""
+
+    recipe: str = "quick"
+    """Named settings: smoke, quick or paper."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+    json: bool = False
+    """Print one JSON object on standard output and nothing else there."""
+
+    def run(self, console: Console) -> None:
+        """Do it."""
+        raise SystemExit(f"{type(self).__name__} does nothing")
+
+    def chosen_device(self) -> str:
+        """ "cpu" or "cuda".
+
+        Raises:
+            MachineError: when a GPU is asked for and there is none.
+        """
+        import torch
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise MachineError("no CUDA device here", remedy="use --device cpu")
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+    def lab(self, recipe: Recipe, out: Path, console: Console) -> Lab:
+        """An experiment in a folder that can be written to."""
+        from outtakes.stages import Lab
+
+        check_writable(out)
+        return Lab(recipe, out, self.chosen_device(), progress=console.progress)
+
+
+@dataclass(kw_only=True)
+class Overrides(Verb):
+    """Settings of the recipe worth changing from the command line."""
+
+    seeds: tuple[int, ...] | None = None
+    """Training seeds; the recipe's when not given."""
+    steps: int | None = None
+    """Optimiser steps of each run."""
+    chunk: int | None = None
+    """Action steps predicted at once."""
+
+    def settings(self) -> Recipe:
+        """The recipe with these changes."""
+        from outtakes.recipes import recipe
+
+        chosen = recipe(self.recipe)
+        if self.seeds is not None:
+            chosen = replace(chosen, seeds=self.seeds)
+        if self.steps is not None:
+            train = chosen.train
+            warmup = min(train.warmup, self.steps // 10)
+            chosen = replace(chosen, train=replace(train, steps=self.steps, warmup=warmup))
+        if self.chunk is not None:
+            replan = min(chosen.controller.replan, self.chunk)
+            chosen = replace(
+                chosen,
+                act=replace(chosen.act, chunk=self.chunk),
+                controller=replace(chosen.controller, replan=replan),
+            )
+        return chosen
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, or made, before hours of work go into it."""
+    from outtakes.files import unwritable
+
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def given(value: int | None, default: int) -> int:
+    """What the user gave, else the recipe's."""
+    return default if value is None else value
+
+
+def check_given(paths: Sequence[Path], what: str) -> None:
+    """Refuse an empty list of these."""
+    if not paths:
+        raise ConfigError(f"no {what}", remedy=f"give at least one {what}")
