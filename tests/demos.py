@@ -12,7 +12,8 @@ from outtakes.policy.act import ActConfig, ActPolicy
 from outtakes.policy.bias import ParametricBias
 from outtakes.policy.loss import LossConfig
 from outtakes.training.checkpoint import Checkpoint
-from outtakes.training.trainer import Monitor, TrainConfig, train
+from outtakes.training.config import TrainConfig
+from outtakes.training.trainer import Monitor, train
 
 
 def make_demos(

@@ -11,7 +11,7 @@ from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.act import ActConfig
 from outtakes.policy.loss import LossConfig
 from outtakes.sim.collect import CollectConfig
-from outtakes.training.trainer import TrainConfig
+from outtakes.training.config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_a_run_without_successes_cannot_act(tmp_path):
 )
 def test_retrieval_looks_through_the_overhead_camera_where_there_is_one(cameras, chosen):
     policy = ActPolicy(small_act(cameras=cameras), Sizes(3, 4, 3, 2))
-    assert retrieval_camera(policy) == chosen
+    assert retrieval_camera(policy.config) == chosen
 
 
 def test_the_embedding_is_the_state_or_the_mean_feature_of_the_image():

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from outtakes.policy.act import ActPolicy, Sizes
-from outtakes.training.optimizer import RowAdam, build_adamw, schedule
-from tests.demos import small_act
+from outtakes.training.optimizer import Optimizer, RowAdam, schedule
+from tests.demos import bias_of, small_act
 
 
 def make_table(rows: int = 4) -> nn.Parameter:
@@ -64,17 +64,18 @@ def test_the_gradient_is_used_up_and_without_one_nothing_moves():
     assert torch.equal(table, before)
 
 
+def step_without_gradients(optimizer: Optimizer, rate: float, demos: int) -> None:
+    parameters = optimizer.stacked()
+    optimizer.take({name: torch.zeros_like(p) for name, p in parameters.items()}, clip=10.0)
+    rows = torch.ones(len(next(iter(parameters.values()))), demos, dtype=torch.bool)
+    optimizer.step(rate, rate, rows)
+
+
 def test_weight_decay_shrinks_the_network_but_never_the_bias_table():
     policy = ActPolicy(small_act(), Sizes(4, 4, 3, 2))
-    assert policy.bias is not None
-    nn.init.normal_(policy.bias.table)
-    adamw = build_adamw(policy, weight_decay=0.5, backbone_scale=1.0)
-    for group in adamw.param_groups:
-        group["lr"] = 0.1
+    nn.init.normal_(bias_of(policy).table)
     before = {name: p.detach().clone() for name, p in policy.named_parameters()}
-    for parameter in policy.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    adamw.step()
+    step_without_gradients(Optimizer([policy], 0.5, backbone_scale=1.0), rate=0.1, demos=4)
     for name, parameter in policy.named_parameters():
         factor = 1.0 if name == "bias.table" else 1 - 0.1 * 0.5
         assert torch.allclose(parameter, factor * before[name]), name
@@ -82,14 +83,35 @@ def test_weight_decay_shrinks_the_network_but_never_the_bias_table():
 
 def test_the_backbone_has_a_rate_of_its_own():
     policy = ActPolicy(small_act(cameras=("overhead",)), Sizes(4, 4, 3, 2))
-    adamw = build_adamw(policy, weight_decay=0.0, backbone_scale=0.1)
-    assert policy.backbone is not None and policy.bias is not None
-    scales = {id(p): g["scale"] for g in adamw.param_groups for p in g["params"]}
-    backbone = {id(p) for p in policy.backbone.parameters()}
-    assert {scale for p, scale in scales.items() if p in backbone} == {0.1}
-    assert {scale for p, scale in scales.items() if p not in backbone} == {1.0}
-    assert len(scales) == len(list(policy.parameters())) - 1
-    assert id(policy.bias.table) not in scales
+    before = {name: p.detach().clone() for name, p in policy.named_parameters()}
+    step_without_gradients(Optimizer([policy], 0.5, backbone_scale=0.1), rate=0.1, demos=4)
+    for name, parameter in policy.named_parameters():
+        if name == "bias.table":
+            continue
+        rate = 0.1 * (0.1 if name.startswith("backbone.") else 1.0)
+        assert torch.allclose(parameter, (1 - rate * 0.5) * before[name]), name
+
+
+def test_a_step_is_the_step_of_torchs_own_adamw_and_clipping():
+    ours, theirs = (ActPolicy(small_act(condition="none"), Sizes(4, 4, 3, 2)) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = Optimizer([ours], 0.01, backbone_scale=1.0)
+    peer = torch.optim.AdamW(theirs.parameters(), lr=1e-2, weight_decay=0.01)
+    generator = torch.Generator().manual_seed(0)
+    for scale in (0.01, 10.0):
+        gradients = {
+            name: scale * torch.randn(p.shape, generator=generator)
+            for name, p in theirs.named_parameters()
+        }
+        for name, parameter in theirs.named_parameters():
+            parameter.grad = gradients[name].clone()
+        expected = torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        peer.step()
+        norm = optimizer.take(gradients, clip=1.0)
+        optimizer.step(1e-2, 1e-2, torch.ones(1, 4, dtype=torch.bool))
+        assert torch.allclose(norm, expected)
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(mine, other, atol=1e-6), name
 
 
 @pytest.mark.parametrize(

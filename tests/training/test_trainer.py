@@ -17,7 +17,8 @@ from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.policy.loss import LossConfig
 from outtakes.selection.score import score_run
 from outtakes.training.checkpoint import FILE, Checkpoint
-from outtakes.training.trainer import DivergedError, TrainConfig
+from outtakes.training.config import TrainConfig
+from outtakes.training.trainer import DivergedError
 from tests.demos import make_demos, small_act, train_small
 
 EVERYTHING_RANDOM = small_act(use_vae=True, dropout=0.1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -16,19 +16,19 @@ from outtakes.shapes import Bool, Float, Int, UInt8
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch, standardised and on the device."""
+    """One training batch, standardised and on the device; of n policies with n first everywhere."""
 
-    demo: Int[Tensor, "B"]
+    demo: Int[Tensor, "*n B"]
     """Index of each sample's demonstration in its `DemoSet`: its row in the PB table."""
-    other_demo: Int[Tensor, "B"]
+    other_demo: Int[Tensor, "*n B"]
     """A random demonstration of the other outcome; the sample's own when there is none."""
-    success: Bool[Tensor, "B"]
-    state: Float[Tensor, "B S"]
-    environment_state: Float[Tensor, "B E"]
-    images: Mapping[str, UInt8[Tensor, "B height width 3"]]
-    action: Float[Tensor, "B L A"]
+    success: Bool[Tensor, "*n B"]
+    state: Float[Tensor, "*n B S"]
+    environment_state: Float[Tensor, "*n B E"]
+    images: Mapping[str, UInt8[Tensor, "*n B height width 3"]]
+    action: Float[Tensor, "*n B L A"]
     """Actions from the sampled time step on; past the end the last one repeats."""
-    valid: Bool[Tensor, "B L"]
+    valid: Bool[Tensor, "*n B L"]
     """False past the end of the demonstration."""
 
 
@@ -113,11 +113,14 @@ class DeviceDemos:
         self.images = {camera: _frames(demos.images[camera], device) for camera in cameras}
 
     def batch(self, samples: Samples, chunk: int) -> Batch:
-        """Cut the action chunks and observations of these samples."""
+        """Cut the action chunks and observations of these samples.
+
+        Samples of several policies, (n, B) each, make a batch whose every array has that n first.
+        """
         demo = _on(samples.demo, self.device)
         row = self.starts[demo] + _on(samples.time, self.device)
-        steps = row[:, None] + torch.arange(chunk, device=self.device)
-        end = self.starts[demo + 1][:, None]
+        steps = row[..., None] + torch.arange(chunk, device=self.device)
+        end = self.starts[demo + 1][..., None]
         return Batch(
             demo=demo,
             other_demo=_on(samples.other_demo, self.device),
@@ -128,6 +131,11 @@ class DeviceDemos:
             action=self.action[torch.minimum(steps, end - 1)],
             valid=steps < end,
         )
+
+
+def stack_samples(draws: Sequence[Samples]) -> Samples:
+    """The samples of several policies as one, (n, B) each."""
+    return Samples(*(np.stack([getattr(d, f.name) for d in draws]) for f in fields(Samples)))
 
 
 def _on(array: np.ndarray, device: torch.device) -> Tensor:

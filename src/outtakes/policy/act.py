@@ -157,7 +157,7 @@ class VariationalEncoder(nn.Module):
         known = valid.new_ones(len(state), len(tokens))
         padding = ~torch.cat([known, valid], dim=1)
         sequence = torch.cat([*tokens, self.action(action)], dim=1)
-        summary = self.encoder(sequence, self.positions, padding, generator)[:, 0]
+        summary = self.encoder(sequence, self.positions, padding, generator, wanted=1)[:, 0]
         return Latent(*self.posterior(summary).chunk(2, dim=-1))
 
 
@@ -267,11 +267,11 @@ class ActPolicy(nn.Module):
         if self.backbone is None or self.image is None:
             return [], []
         tokens, positions = [], []
-        for camera in self.config.cameras:
-            features = self.image(self.backbone(observation.images[camera]))
-            tokens.append(features.flatten(2).transpose(1, 2))
+        for features in self.backbone.each([observation.images[c] for c in self.config.cameras]):
+            projected = self.image(features)
+            tokens.append(projected.flatten(2).transpose(1, 2))
             height, width = features.shape[2:]
-            positions.append(sinusoid_2d(height, width, self.config.width).to(features))
+            positions.append(sinusoid_2d(height, width, self.config.width).to(projected))
         return tokens, positions
 
     def decode(

@@ -36,7 +36,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss and its parts, each a scalar tensor."""
+    """The loss and its parts: each a scalar, or (n,) for n policies."""
 
     total: Tensor
     action: Tensor
@@ -46,19 +46,23 @@ class Loss:
     divergence: Tensor
     """D_sym of Eq. 2, nats, before its bound."""
 
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All four, in the order above."""
+        return self.total, self.action, self.vae, self.divergence
+
 
 def imitation_error(
     predicted: Float[Tensor, "B L A"], target: Float[Tensor, "B L A"], valid: Bool[Tensor, "B L"]
 ) -> Float[Tensor, ""]:
     """L1 error averaged over valid steps and action dimensions; padding counts for nothing."""
-    error = (predicted - target).abs().mean(-1)
+    error = (predicted.float() - target).abs().mean(-1)
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
 def prior_divergence(latent: Latent) -> Float[Tensor, ""]:
     """KL(posterior ‖ N(0, 1)) in nats, summed over the latent and averaged over the batch."""
-    variance = latent.log_variance.exp()
-    kl = 0.5 * (latent.mean.square() + variance - 1 - latent.log_variance)
+    mean, log_variance = latent.mean.float(), latent.log_variance.float()
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
     return kl.sum(-1).mean()
 
 
@@ -101,12 +105,12 @@ def compute_loss(
         generator=generator,
     )
     zero = batch.action.new_zeros(())
-    copies, own, bias = 1, len(batch.demo), None
+    copies, bias = 1, None
     if policy.bias is not None:
         demos = torch.cat([batch.demo, batch.other_demo]) if separate else batch.demo
         bias, copies = policy.bias.rows(demos), 2 if separate else 1
-    decoded = policy.decode(memory.repeated(copies), bias, generator=generator, copies=copies)
-    action = imitation_error(policy.actions(decoded)[:own], batch.action, batch.valid)
+    decoded = policy.decode(memory, bias, generator=generator, copies=copies)
+    action = imitation_error(policy.actions(decoded), batch.action, batch.valid)
     vae = zero if latent is None else prior_divergence(latent)
     total = action + config.vae_weight * vae
     if not separate:

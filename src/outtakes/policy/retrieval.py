@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from outtakes.errors import CheckpointError
-from outtakes.policy.act import ActPolicy, Observation
+from outtakes.policy.act import ActConfig, ActPolicy, Observation
 from outtakes.shapes import Float, Int
 
 
@@ -44,16 +44,16 @@ class Bank:
             embedding: of each query.
             count: how many for each; 0 or more than there are for all of them.
         """
-        similarity = functional.normalize(embedding, dim=-1) @ functional.normalize(
-            self.embeddings, dim=-1
-        ).transpose(0, 1)
+        # First images of one scene differ by little: their cosines need all the digits there are.
+        own = functional.normalize(self.embeddings.double(), dim=-1)
+        similarity = functional.normalize(embedding.double(), dim=-1) @ own.transpose(0, 1)
         available = len(self.episodes)
         return similarity.topk(min(count, available) if count else available).indices
 
 
-def retrieval_camera(policy: ActPolicy) -> str:
+def retrieval_camera(config: ActConfig) -> str:
     """The camera to retrieve by: the overhead one, else the first; "" without cameras."""
-    cameras = policy.config.cameras
+    cameras = config.cameras
     return next((camera for camera in cameras if "overhead" in camera), next(iter(cameras), ""))
 
 

@@ -1,17 +1,21 @@
 """The transformer of ACT: post-norm encoder and decoder layers, batch first.
 
-Positions are added to queries and keys, never to values, as in DETR and ACT.
+Positions are added to queries and keys, never to values, as in DETR and ACT. Nothing is computed
+that no output depends on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from outtakes.policy.attention import Attention, AttentionBias, Dropout
+from outtakes.policy.attention import Attention, AttentionBias
+from outtakes.policy.dropout import Dropout
 from outtakes.shapes import Bool, Float
 
 
@@ -20,9 +24,9 @@ class DecoderOutput:
     """What the decoder returns."""
 
     tokens: Float[Tensor, "B L D"]
-    """Normalised output of the last layer."""
-    logits: tuple[Float[Tensor, "B H L L"], ...]
-    """Self-attention logits of every layer, first to last."""
+    """Normalised output of the last layer, of the first copy of the batch."""
+    logits: tuple[Float[Tensor, "copiesB H L L"], ...]
+    """Self-attention logits of every layer, first to last, of every copy."""
 
 
 class FeedForward(nn.Module):
@@ -36,8 +40,40 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, generator: torch.Generator | None, copies: int) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
-        hidden = torch.relu(self.expand(x))
-        return self.contract(self.dropout(hidden, generator, copies))
+        expand, contract = self.expand, self.contract
+        if not self.dropout.active:
+            return contract(torch.relu(expand(x)))
+        shape = torch.Size((len(x) // copies, x.shape[1], expand.out_features))
+        dropped = self.dropout.dropped(shape, x.device, generator)
+        hidden = _ExpandReluDrop.apply(x, expand.weight, expand.bias, dropped, copies)
+        # What is kept is scaled up on the narrow side.
+        return functional.linear(hidden, contract.weight) * self.dropout.scale + contract.bias
+
+
+class _ExpandReluDrop(torch.autograd.Function):
+    """Linear map, ReLU and zeroing of what is dropped, in one buffer.
+
+    Where the output is zero no gradient passes, whether ReLU or dropout zeroed it: the output
+    itself is the only mask kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dropped: Tensor, copies: int
+    ) -> Tensor:
+        """(copies · B, L, D) and `dropped` (B, L, hidden) -> (copies · B, L, hidden)."""
+        hidden = functional.linear(x, weight, bias).relu_()
+        hidden.unflatten(0, (copies, -1)).masked_fill_(dropped, 0.0)
+        ctx.save_for_backward(x, weight, hidden)
+        return hidden
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the input, the weight and the constant term."""
+        x, weight, hidden = ctx.saved_tensors
+        passed = torch.ops.aten.threshold_backward(gradients[0], hidden, 0).flatten(0, 1)
+        to_input = (passed @ weight).view_as(x)
+        return to_input, passed.t() @ x.flatten(0, 1), passed.sum(0), None, None
 
 
 class EncoderLayer(nn.Module):
@@ -56,11 +92,19 @@ class EncoderLayer(nn.Module):
         positions: Tensor,
         padding: Tensor | None,
         generator: torch.Generator | None,
+        wanted: int | None = None,
     ) -> Tensor:
-        """(B, M, D) -> (B, M, D)."""
-        placed = x + positions
-        attended, _ = self.self_attention(placed, placed, x, padding=padding, generator=generator)
-        x = self.norms[0](x + self.dropout(attended, generator))
+        """(B, M, D) -> (B, wanted, D), the first tokens; all of them when None."""
+        attention, placed = self.self_attention, x + positions
+        if wanted is None:
+            query, key = attention.query_and_key(placed)
+        else:
+            query, key = attention.query(placed[:, :wanted]), attention.key(placed)
+        logits = attention.logits(query, key)
+        if padding is not None:
+            logits = logits.masked_fill(padding[:, None, None, :], float("-inf"))
+        attended = attention.attend(logits, attention.value(x), generator)
+        x = self.norms[0](x[:, :wanted] + self.dropout(attended, generator))
         fed = self.feed_forward(x, generator, 1)
         return self.norms[1](x + self.dropout(fed, generator))
 
@@ -80,11 +124,21 @@ class Encoder(nn.Module):
         positions: Float[Tensor, "*batch M D"],
         padding: Bool[Tensor, "B M"] | None = None,
         generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "B M D"]:
-        """Encode tokens at these positions; `padding` is True where there is none."""
-        for layer in self.layers:
+        wanted: int | None = None,
+    ) -> Float[Tensor, "B wanted D"]:
+        """Encode tokens at these positions.
+
+        Args:
+            tokens: what to encode.
+            positions: where each token is.
+            padding: True where there is none.
+            generator: source of dropout masks.
+            wanted: how many of the first tokens are read afterwards; all when None.
+        """
+        *others, last = self.layers
+        for layer in others:
             tokens = layer(tokens, positions, padding, generator)
-        return tokens
+        return last(tokens, positions, padding, generator, wanted)
 
 
 class DecoderLayer(nn.Module):
@@ -98,27 +152,62 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(3)])
         self.dropout = Dropout(dropout)
 
+    def self_attention_logits(
+        self, x: Tensor | None, positions: Tensor, bias: AttentionBias | None
+    ) -> Tensor:
+        """(B, L, D) -> (B, H, L, L): the argument of the softmax in Eq. 1.
+
+        Args:
+            x: the layer's input; None at the first layer, where it is zero.
+            positions: learned position of each action in the chunk, (L, D).
+            bias: the parametric bias; with neither it nor an input B is 1.
+        """
+        placed = positions[None] if x is None else x + positions
+        query, key = self.self_attention.query_and_key(placed)
+        return self.self_attention.logits(query if bias is None else query + bias.query, key)
+
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | None,
+        logits: Tensor,
         memory: Tensor,
         positions: Tensor,
         memory_positions: Tensor,
         bias: AttentionBias | None,
         generator: torch.Generator | None,
         copies: int,
-    ) -> tuple[Tensor, Tensor]:
-        """(B, L, D) -> (B, L, D) and the self-attention logits (B, H, L, L)."""
-        shared = {"generator": generator, "copies": copies}
-        placed = x + positions
-        attended, logits = self.self_attention(placed, placed, x, bias=bias, **shared)
-        x = self.norms[0](x + self.dropout(attended, **shared))
-        attended, _ = self.cross_attention(
-            x + positions, memory + memory_positions, memory, **shared
+    ) -> Tensor:
+        """(copies · B, L, D) -> the same, with the logits above and the memory (B, M, D)."""
+        attention = self.self_attention
+        if x is None:
+            value = attention.value.bias.expand(len(logits), len(positions), -1)
+        else:
+            value = attention.value(x)
+        if bias is not None:
+            value = value + bias.value
+        attended = self.dropout(
+            attention.attend(logits, value, generator, copies), generator, copies
         )
-        x = self.norms[1](x + self.dropout(attended, **shared))
+        x = self.norms[0](attended if x is None else x + attended)
+        attended = self._look(x + positions, memory, memory_positions, generator, copies)
+        x = self.norms[1](x + self.dropout(attended, generator, copies))
         fed = self.feed_forward(x, generator, copies)
-        return self.norms[2](x + self.dropout(fed, **shared)), logits
+        return self.norms[2](x + self.dropout(fed, generator, copies))
+
+    def _look(
+        self,
+        placed: Tensor,
+        memory: Tensor,
+        memory_positions: Tensor,
+        generator: torch.Generator | None,
+        copies: int,
+    ) -> Tensor:
+        """Cross-attention; keys and values are made once, whatever the number of copies."""
+        attention = self.cross_attention
+        key = attention.key(memory + memory_positions).repeat(copies, 1, 1)
+        value = attention.value(memory).repeat(copies, 1, 1)
+        logits = attention.logits(attention.query(placed), key)
+        return attention.attend(logits, value, generator, copies)
 
 
 class Decoder(nn.Module):
@@ -142,18 +231,33 @@ class Decoder(nn.Module):
     ) -> DecoderOutput:
         """Decode an action chunk from the encoder's memory.
 
+        Of further copies of the batch the attention is wanted, not the actions, so that they end
+        at the logits of the last layer.
+
         Args:
             memory: encoder output.
             positions: learned position of each action in the chunk.
             memory_positions: positions of the memory tokens.
-            biases: one attention bias a layer, or None.
+            biases: one attention bias a layer, of (copies · B, L, D), or None.
             generator: source of dropout masks.
-            copies: how many stacked copies of one batch share a dropout mask.
+            copies: how many stacked copies of the batch to decode, sharing dropout masks.
         """
-        x = memory.new_zeros(len(memory), *positions.shape)
-        logits = []
+        x, all_logits = None, []
         for i, layer in enumerate(self.layers):
             bias = biases[i] if biases is not None else None
-            x, layer_logits = layer(x, memory, positions, memory_positions, bias, generator, copies)
-            logits.append(layer_logits)
-        return DecoderOutput(self.norm(x), tuple(logits))
+            logits = layer.self_attention_logits(x, positions, bias)
+            logits = logits.expand(len(memory) * copies, -1, -1, -1)
+            all_logits.append(logits)
+            if i + 1 == len(self.layers) and copies > 1:
+                x, logits, bias = _first_copy(len(memory), x, logits, bias)
+                copies = 1
+            x = layer(x, logits, memory, positions, memory_positions, bias, generator, copies)
+        return DecoderOutput(self.norm(x), tuple(all_logits))
+
+
+def _first_copy(
+    rows: int, x: Tensor | None, logits: Tensor, bias: AttentionBias | None
+) -> tuple[Tensor | None, Tensor, AttentionBias | None]:
+    """A layer's inputs of the first `rows` rows."""
+    own = None if bias is None else AttentionBias(bias.query[:rows], bias.value[:rows])
+    return None if x is None else x[:rows], logits[:rows], own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -35,11 +36,18 @@ class FrozenBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+    def after(self, convolution: nn.Conv2d, x: Tensor) -> Tensor:
+        """This norm of a convolution of x, (B, C, h, w).
+
+        The norm is a scale and a shift of each channel: the scale goes into the kernels, the
+        shift becomes the convolution's constant term, and neither passes over the image.
+        """
         scale = self.weight * (self.running_var + 1e-5).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
+        kernels = convolution.weight * scale[:, None, None, None]
+        return functional.conv2d(
+            x, kernels, shift.to(kernels), convolution.stride, convolution.padding
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -61,9 +69,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, h / stride, w / stride)."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(shortcut + self.bn2(self.conv2(x)))
+        hidden = functional.relu_(self.bn1.after(self.conv1, x))
+        residual = self.bn2.after(self.conv2, hidden)
+        return functional.relu_(residual.add_(self._shortcut(x)))
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.downsample is None:
+            return x
+        convolution, norm = self.downsample
+        return norm.after(convolution, x)
 
 
 class ResNet18(nn.Module):
@@ -112,10 +126,22 @@ class ResNet18(nn.Module):
 
     def forward(self, image: UInt8[Tensor, "B height width 3"]) -> Float[Tensor, "B 512 h w"]:
         """Feature map of uint8 images, 1/32 of their size."""
-        x = (image / 255 - self.mean) / self.deviation
-        x = functional.relu(self.bn1(self.conv1(x.permute(0, 3, 1, 2))))
-        x = functional.max_pool2d(x, 3, 2, padding=1)
+        scale = (1 / (255 * self.deviation)).to(self.conv1.weight)
+        # Permuting a batch of images as they are stored gives the channels-last layout, which
+        # convolutions are fastest in.
+        x = (image * scale - (self.mean / self.deviation).to(scale)).permute(0, 3, 1, 2)
+        x = functional.max_pool2d(self.bn1.after(self.conv1, x), 3, 2, padding=1)
+        # The greatest of the ReLUs is the ReLU of the greatest, on a quarter of the pixels.
+        x = functional.relu_(x)
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def each(
+        self, images: Sequence[UInt8[Tensor, "B _height _width 3"]]
+    ) -> Sequence[Float[Tensor, "B 512 _h _w"]]:
+        """The feature map of each camera's images; those of one size go through together."""
+        if len({image.shape for image in images}) > 1:
+            return [self(image) for image in images]
+        return self(torch.cat(list(images))).chunk(len(images))
 
     def embed(self, image: UInt8[Tensor, "B height width 3"]) -> Float[Tensor, "B 512"]:
         """Feature map averaged over the image: the embedding behind retrieval (Sec. 3.3)."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from outtakes.policy.act import ActPolicy
-from outtakes.shapes import Bool
+from outtakes.shapes import Bool, Float
+from outtakes.training.flat import FlatParameters, clip_rows
+
+TABLE = "bias.table"
+"""Name of the PB table among a policy's parameters."""
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class RowAdam:
@@ -42,35 +48,126 @@ class RowAdam:
         if gradient is None:
             return
         shape = (-1,) + (1,) * (self.table.dim() - 1)
-        seen = rows.view(shape)
+        seen = rows.view(shape).to(gradient)
         beta1, beta2 = self.betas
         self.steps += rows
-        self.first = torch.where(seen, self.first.lerp(gradient, 1 - beta1), self.first)
-        self.second = torch.where(seen, self.second.lerp(gradient.square(), 1 - beta2), self.second)
+        # An absent row's gradient counts for nothing and its moments do not decay.
+        self.first += seen * (1 - beta1) * (gradient - self.first)
+        self.second += seen * (1 - beta2) * (gradient.square() - self.second)
         age = self.steps.clamp(min=1).view(shape)
         first = self.first / (1 - beta1**age)
         second = self.second / (1 - beta2**age)
-        move = learning_rate * first / (second.sqrt() + self.epsilon)
-        self.table.sub_(torch.where(seen, move, torch.zeros_like(move)))
+        self.table -= seen * learning_rate * first / (second.sqrt() + self.epsilon)
         self.table.grad = None
 
 
-def build_adamw(policy: ActPolicy, weight_decay: float, backbone_scale: float) -> torch.optim.AdamW:
-    """AdamW over everything but the PB table, which has a rate of its own and no decay.
+class Optimizer:
+    """AdamW over the networks of one or several policies, and `RowAdam` over their PB tables.
 
-    The rate of each group is set before every step as `scale` times the schedule.
+    The PB table has a learning rate of its own, no weight decay and no clipping. The gradient of
+    each policy's network is clipped by its own norm.
+
+    Args:
+        policies: n policies of one shape; from here on their parameters are views of the
+            optimiser's buffers.
+        weight_decay: AdamW's, on everything but the PB tables.
+        backbone_scale: learning rate of the image backbone, as a fraction of the network's.
     """
-    table = policy.bias.table if policy.bias is not None else None
-    groups: dict[float, list[nn.Parameter]] = {1.0: [], backbone_scale: []}
-    for name, parameter in policy.named_parameters():
-        if parameter is not table:
-            groups[backbone_scale if name.startswith("backbone.") else 1.0].append(parameter)
-    return torch.optim.AdamW(
-        [{"params": group, "scale": scale} for scale, group in groups.items() if group],
-        lr=0.0,
-        weight_decay=weight_decay,
-        fused=True,
-    )
+
+    def __init__(
+        self, policies: Sequence[ActPolicy], weight_decay: float, backbone_scale: float
+    ) -> None:
+        names: dict[float, list[str]] = {1.0: [], backbone_scale: []}
+        for name, _ in policies[0].named_parameters():
+            if name != TABLE:
+                names[backbone_scale if name.startswith("backbone.") else 1.0].append(name)
+        self.flats = {scale: FlatParameters(policies, own) for scale, own in names.items() if own}
+        self.adamw = torch.optim.AdamW(
+            [{"params": [flat.values], "scale": scale} for scale, flat in self.flats.items()],
+            lr=0.0,
+            weight_decay=weight_decay,
+            fused=True,
+        )
+        self.rows = RowAdam(_joined_tables(policies)) if policies[0].bias is not None else None
+
+    def stacked(self) -> dict[str, Tensor]:
+        """Name -> (n, ...) of every parameter, to be differentiated by; memory is shared."""
+        parameters = {k: v for flat in self.flats.values() for k, v in flat.stacked().items()}
+        if self.rows is not None:
+            policies = len(next(iter(self.flats.values())).values)
+            table = self.rows.table.detach().unflatten(0, (policies, -1))
+            parameters[TABLE] = table.requires_grad_()
+        return parameters
+
+    def take(self, gradients: Mapping[str, Tensor | None], clip: float) -> Float[Tensor, "n"]:
+        """Take the gradients of `stacked`, or of the one policy; the networks' norms, unclipped."""
+        for flat in self.flats.values():
+            flat.take_gradients(gradients)
+        table = gradients.get(TABLE)
+        if self.rows is not None and table is not None:
+            self.rows.table.grad = table.reshape(self.rows.table.shape)
+        return clip_rows([_gradient(flat) for flat in self.flats.values()], clip)
+
+    def step(self, rate: float, pb_rate: float, rows: Bool[Tensor, "n N"]) -> None:
+        """Move along the gradients taken.
+
+        Args:
+            rate: learning rate of the network.
+            pb_rate: learning rate of the PB tables.
+            rows: which rows of each table were in the batch.
+        """
+        for group in self.adamw.param_groups:
+            group["lr"] = rate * group["scale"]
+        self.adamw.step()
+        if self.rows is not None:
+            self.rows.step(rows.flatten(), pb_rate)
+
+    def tensors(self, policy: int) -> dict[str, Tensor]:
+        """The state of one policy: `adamw.<parameter>.<moment>` and `rows.<moment>`."""
+        tensors = {}
+        for flat in self.flats.values():
+            state = self.adamw.state[flat.values]
+            for moment in _MOMENTS:
+                views = flat.views(state[moment][policy : policy + 1])
+                tensors |= {f"adamw.{name}.{moment}": view[0] for name, view in views.items()}
+            tensors |= {f"adamw.{name}.step": state["step"] for name in flat.places}
+        if self.rows is not None:
+            tensors |= {f"rows.{k}": rows for k, rows in self._rows_of(policy).items()}
+        return tensors
+
+    def restore(self, policy: int, adamw: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> None:
+        """Put the state of one policy back, named as in `tensors` less the owner."""
+        for flat in self.flats.values():
+            state = self.adamw.state.setdefault(flat.values, {})
+            for moment in _MOMENTS:
+                state.setdefault(moment, torch.zeros_like(flat.values.detach()))
+                views = flat.views(state[moment][policy : policy + 1])
+                for name, view in views.items():
+                    view.copy_(adamw[f"{name}.{moment}"][None])
+            state["step"] = adamw[f"{next(iter(flat.places))}.step"].to(flat.values.device)
+        if self.rows is not None:
+            for name, own in self._rows_of(policy).items():
+                own.copy_(rows[name])
+
+    def _rows_of(self, policy: int) -> dict[str, Tensor]:
+        assert self.rows is not None
+        policies = len(next(iter(self.flats.values())).values)
+        moments = {"first": self.rows.first, "second": self.rows.second, "steps": self.rows.steps}
+        return {name: m.unflatten(0, (policies, -1))[policy] for name, m in moments.items()}
+
+
+def _gradient(flat: FlatParameters) -> Tensor:
+    assert flat.values.grad is not None
+    return flat.values.grad
+
+
+def _joined_tables(policies: Sequence[ActPolicy]) -> nn.Parameter:
+    """(n · N, L, P): the PB tables below one another; each policy's becomes a view of it."""
+    tables = [policy.bias.table for policy in policies if policy.bias is not None]
+    joined = nn.Parameter(torch.cat([table.detach() for table in tables]))
+    for table, rows in zip(tables, joined.detach().chunk(len(tables)), strict=True):
+        table.data = rows
+    return joined
 
 
 def schedule(step: int, steps: int, warmup: int, kind: str) -> float:

@@ -1,0 +1,57 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from outtakes.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast to learn."""
+
+    steps: int = 100_000
+    """Optimiser steps; the paper's 10,000 epochs of 100 demonstrations in batches of 10."""
+    batch_size: int = 10
+    """B, samples a step."""
+    learning_rate: float = 1e-5
+    """Peak rate of the network, as in ACT."""
+    backbone_scale: float = 1.0
+    """Rate of the image backbone, as a fraction of `learning_rate`."""
+    pb_learning_rate: float = 1e-3
+    """Peak rate of the PB table."""
+    weight_decay: float = 1e-4
+    """AdamW's, on everything but the PB table."""
+    warmup: int = 0
+    """Steps of linear warm-up."""
+    schedule: str = "constant"
+    """"constant" or "cosine", after the warm-up."""
+    clip: float = 10.0
+    """Greatest norm of the gradient."""
+    precision: Precision = "fp32"
+    """Of the forward and backward pass; weights, moments, losses and logits stay in fp32."""
+    balanced: bool = False
+    """Draw successes and failures equally often (a control)."""
+    save_every: int = 1_000
+    """Steps between checkpoints."""
+    log_every: int = 100
+    """Steps between logged scalars."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 1")
+        for name in ("learning_rate", "pb_learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose more than 0")
+        for name in ("backbone_scale", "weight_decay", "warmup"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 0")
+        if self.precision not in ("fp32", "bf16"):
+            raise ConfigError(f"precision {self.precision!r}", remedy="choose fp32 or bf16")
+        if self.schedule not in ("constant", "cosine"):
+            raise ConfigError(f"schedule {self.schedule!r}", remedy="choose constant or cosine")
