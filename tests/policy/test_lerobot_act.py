@@ -16,6 +16,8 @@ def make_policy(**changes) -> ActPolicy:
     torch.manual_seed(0)
     policy = ActPolicy(small_act(condition="none", **changes), SIZES).train()
     for name, parameter in policy.named_parameters():
+        if name.startswith("backbone."):
+            continue
         scale = "norm" in name and name.endswith("weight")
         torch.nn.init.normal_(parameter, mean=float(scale), std=0.1)
     return policy
