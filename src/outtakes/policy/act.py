@@ -156,7 +156,7 @@ class VariationalEncoder(nn.Module):
             tokens.append(self.state(state)[:, None])
         known = valid.new_ones(len(state), len(tokens))
         padding = ~torch.cat([known, valid], dim=1)
-        sequence = torch.cat([*tokens, self.action(action)], dim=1)
+        sequence = torch.cat([*tokens, self.action(action)], dim=1).float()
         summary = self.encoder(sequence, self.positions, padding, generator, wanted=1)[:, 0]
         return Latent(*self.posterior(summary).chunk(2, dim=-1))
 
@@ -258,7 +258,8 @@ class ActPolicy(nn.Module):
             successes = torch.ones(batch, dtype=torch.long, device=device)
             tokens.append(self.label(successes if label is None else label))
         image_tokens, image_positions = self._encode_images(observation)
-        sequence = torch.cat([torch.stack(tokens, dim=1), *image_tokens], dim=1)
+        # Between layers tokens are in fp32, whatever the precision of the products.
+        sequence = torch.cat([torch.stack(tokens, dim=1), *image_tokens], dim=1).float()
         positions = torch.cat([self.vector_positions, *image_positions])
         return Memory(self.encoder(sequence, positions, None, generator), positions)
 
@@ -295,7 +296,9 @@ class ActPolicy(nn.Module):
 
     def actions(self, decoded: DecoderOutput) -> Float[Tensor, "B L A"]:
         """Standardised action chunk of a decoder output."""
-        return self.action(decoded.tokens)
+        # An action's rounding is an error of the action: never below fp32.
+        with torch.autocast(decoded.tokens.device.type, enabled=False):
+            return self.action(decoded.tokens)
 
     def forward(
         self, observation: Observation, bias: Float[Tensor, "B L P"] | None = None

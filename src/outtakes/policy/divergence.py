@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from outtakes.shapes import Float
@@ -15,7 +16,8 @@ def symmetric_kl(
     Written as ½ Σ (p − q)(log p − log q), which is never negative and needs each probability
     once. Paper, Eq. 3.
     """
-    log_p, log_q = p_logits.log_softmax(-1), q_logits.log_softmax(-1)
+    precision = torch.promote_types(p_logits.dtype, torch.float32)
+    log_p, log_q = (x.to(precision).log_softmax(-1) for x in (p_logits, q_logits))
     return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
 
 

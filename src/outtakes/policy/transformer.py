@@ -64,7 +64,8 @@ class _ExpandReluDrop(torch.autograd.Function):
         """(copies · B, L, D) and `dropped` (B, L, hidden) -> (copies · B, L, hidden)."""
         hidden = functional.linear(x, weight, bias).relu_()
         hidden.unflatten(0, (copies, -1)).masked_fill_(dropped, 0.0)
-        ctx.save_for_backward(x, weight, hidden)
+        # Under autocast the way back must use the precision of the way there.
+        ctx.save_for_backward(x.to(hidden.dtype), weight.to(hidden.dtype), hidden)
         return hidden
 
     @staticmethod
@@ -188,7 +189,7 @@ class DecoderLayer(nn.Module):
         attended = self.dropout(
             attention.attend(logits, value, generator, copies), generator, copies
         )
-        x = self.norms[0](attended if x is None else x + attended)
+        x = self.norms[0](attended.float() if x is None else x + attended)
         attended = self._look(x + positions, memory, memory_positions, generator, copies)
         x = self.norms[1](x + self.dropout(attended, generator, copies))
         fed = self.feed_forward(x, generator, copies)
