@@ -1,0 +1,143 @@
+"""A training step beside that of LeRobot's ACT, and several seeds beside one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.objects import make_demos
+from benchmarks.peer import batch_for_lerobot, lerobot_act, training_step
+from benchmarks.side_by_side import Row, Side, compare, matrix_peak, times
+from outtakes.data.demo import DemoSet
+from outtakes.policy.act import ActConfig
+from outtakes.policy.loss import compute_loss
+from outtakes.recipes import PAPER, QUICK, Recipe
+from outtakes.training.config import Precision
+from outtakes.training.learner import Learner
+
+CPU = torch.device("cpu")
+
+
+def make_learner(
+    recipe: Recipe, demos: DemoSet, *, seeds: int = 1, precision: Precision = "fp32", **act: object
+) -> Learner:
+    """A learner of the recipe's policy, without PB unless `condition` says so."""
+    config = replace(recipe.train, precision=precision)
+    shape: ActConfig = replace(recipe.act, **({"condition": "none"} | act))
+    return Learner(demos, shape, recipe.loss, config, tuple(range(seeds)), CPU)
+
+
+def step_of(learner: Learner) -> Callable[[], None]:
+    """One step as `train` takes it, the check of the loss included."""
+
+    def step() -> None:
+        _, finite = learner.advance()
+        assert bool(finite.all())
+        learner.move()
+
+    return step
+
+
+def paper_step(precision: Precision) -> Row:
+    """The paper recipe's step: 224², two cameras, batch 10, d=512, 7 decoder layers, no PB."""
+    demos = make_demos(20, 60, cameras=PAPER.act.cameras)
+    learner = make_learner(PAPER, demos, precision=precision)
+    agreement = check_same_numbers(PAPER, demos, image_size=224)
+    target = {"fp32": "at least 1.3 times", "bf16": "at least 2 times"}[precision]
+    return _beside_lerobot(f"training step, paper recipe, {precision}", learner, 1, target, agreement)
+
+
+def quick_step() -> Row:
+    """The quick recipe's step, no PB."""
+    demos = make_demos()
+    learner = make_learner(QUICK, demos)
+    agreement = check_same_numbers(QUICK, demos, image_size=96)
+    return _beside_lerobot("training step, quick recipe", learner, 50, "at least 1.5 times", agreement)
+
+
+def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float:
+    """How far our loss is from LeRobot's on the same weights and batch, relatively.
+
+    Dropout and latent noise are off: each side draws its own.
+    """
+    learner = make_learner(recipe, demos, dropout=0.0, use_vae=False)
+    policy, batch = learner.policies[0], learner.batch(0)
+    theirs = lerobot_act(policy, image_size)
+    with torch.no_grad():
+        ours = compute_loss(policy, batch, recipe.loss, separate=False).total
+        expected, _ = theirs(batch_for_lerobot(batch, policy))
+    difference = float((ours - expected).abs() / expected)
+    assert difference < 1e-5, f"loss {float(ours)} and LeRobot's {float(expected)} differ"
+    return difference
+
+
+def _beside_lerobot(
+    what: str, learner: Learner, steps: int, target: str, agreement: float
+) -> Row:
+    policy = learner.policies[0]
+    image_size = 224 if policy.config.cameras else 96
+    theirs = lerobot_act(policy, image_size)
+    # The peer is given its batch ready-made; ours draws and cuts its own.
+    batch = batch_for_lerobot(learner.batch(0), policy)
+    flops = _flops(step_of(learner))
+    precision = torch.bfloat16 if learner.config.precision == "bf16" else torch.float32
+    row = compare(
+        what,
+        Side("Outtakes", times(step_of(learner), steps), steps),
+        Side("LeRobot ACTPolicy, fp32", times(training_step(theirs, lambda: batch), steps), steps),
+        unit="step",
+        target=target,
+    )
+    peak = matrix_peak(precision)
+    share = flops / float(np.median(row.ours_s)) / peak
+    facts = {
+        "relative difference of the loss": agreement,
+        "GFLOP a step, ours": flops / 1e9,
+        "matrix peak, GFLOP/s": peak / 1e9,
+        "share of matrix peak": share,
+    }
+    return replace(row, facts=facts)
+
+
+def _flops(work: Callable[[], object]) -> int:
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return counter.get_total_flops()
+
+
+def seeds_together(condition: str, seeds: int = 5) -> Row:
+    """Several seeds as one program beside one seed, a step of one seed each."""
+    demos, steps = make_demos(), 20
+    alone = make_learner(QUICK, demos, condition=condition)
+    together = make_learner(QUICK, demos, seeds=seeds, condition=condition)
+    name = {"none": "ACT", "pb": "PB and KL"}[condition]
+    return compare(
+        f"{seeds} seeds together, quick recipe, {name}, per seed",
+        Side("together", times(step_of(together), steps), steps * seeds),
+        Side("one seed alone", times(step_of(alone), steps), steps),
+        unit="step of one seed",
+        target="at most 0.9 of the time, a ratio of 1.11",
+    )
+
+
+def loss_curve_in_bf16(demos: DemoSet, steps: int = 300) -> dict[str, float]:
+    """How far the loss curve of the quick recipe in bf16 is from that in fp32, relatively.
+
+    Curves are means over 50 steps.
+    """
+    curves = []
+    for precision in ("fp32", "bf16"):
+        learner = make_learner(QUICK, demos, precision=precision, condition="pb")
+        losses = []
+        for _ in range(steps):
+            loss, _ = learner.advance()
+            learner.move()
+            losses.append(float(loss.action.detach()))
+        curves.append(np.convolve(losses, np.ones(50) / 50, mode="valid"))
+    difference = np.abs(curves[1] / curves[0] - 1)
+    return {"mean": float(difference.mean()), "greatest": float(difference.max())}
