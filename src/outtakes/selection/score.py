@@ -76,17 +76,17 @@ def score_run(
     if pairs is not None:
         check_count(pairs)
     agent = checkpoint.agent(device)
-    bias = agent.policy.bias
-    assert bias is not None
+    assert agent.policy.bias is not None
+    table = agent.policy.bias.table.detach()
     successes = [row for row, success in enumerate(checkpoint.successes) if success]
     failures = _failures(checkpoint, demos)
-    discrepancy = Discrepancy(agent, bias.table[successes], budget or Budget.of(agent.device))
+    discrepancy = Discrepancy(agent, table[successes], budget or Budget.of(agent.device))
     k, errors, over_time = [], [], []
     distances = np.empty((len(failures), len(successes)), dtype=np.float32)
     for done, (row, failure) in enumerate(failures.items()):
         seeds = (sample_seed, checkpoint.seed, failure.episode_index)
         drawn = _draw(pairs, len(failure), len(successes), seeds)
-        divergences = discrepancy.of(failure, bias.table[row], drawn)
+        divergences = discrepancy.of(failure, table[row], drawn)
         k.append(drawn.total(divergences))
         errors.append(drawn.standard_error(divergences))
         over_time.append(drawn.over_time(divergences))
@@ -101,7 +101,7 @@ def score_run(
         standard_errors=None if pairs is None else np.array(errors),
         distances=distances,
         over_time=over_time,
-        biases=bias.table.detach().flatten(1).cpu().numpy(),
+        biases=table.flatten(1).cpu().numpy(),
         episodes=checkpoint.episodes,
     )
 
