@@ -288,6 +288,26 @@ def test_a_folder_that_holds_a_run_of_other_data(trained: Path, made_datasets: P
     assert fingerprint(out) == before
 
 
+def test_ranking_by_a_sample_says_how_sure_it_is(trained: Path, tmp_path: Path) -> None:
+    command = ("rank", trained, "--recipe", "smoke", "--out")
+    exact = done(*command, tmp_path / "exact.json")
+    assert "±" not in exact.out
+    sampled = done(*command, tmp_path / "sampled.json", "--pairs", "8")
+    heading, *lines = sampled.out.splitlines()
+    assert heading.endswith("± standard error of the sample")
+    assert len(lines) == 3 and all(" ± " in line for line in lines)
+    for name, kind in (("exact", type(None)), ("sampled", float)):
+        content = json.loads((tmp_path / f"{name}.json").read_text())
+        assert {type(f["k_standard_error"]) for f in content["failures"]} == {kind}
+
+
+@pytest.mark.parametrize("pairs", ["3", "0", "-1"])
+def test_a_sample_too_small_to_judge(trained: Path, tmp_path: Path, pairs: str) -> None:
+    line = refused("rank", trained, "--pairs", pairs, "--out", tmp_path / "scores.json")
+    assert line == f"{pairs} pairs for each failure: ask for 4 or more"
+    assert not (tmp_path / "scores.json").exists()
+
+
 def test_ranking_by_another_dataset(trained: Path, made_datasets: Path, tmp_path: Path) -> None:
     other = made_datasets / "pictures"
     line = refused("rank", trained, "--dataset", other, "--out", tmp_path / "scores.json")

@@ -231,13 +231,28 @@ def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
         )
 
 
-def rank(lab: Lab, demos: DemoSet, runs: Sequence[Path], *, path: Path | None = None) -> Scores:
-    """Score every failure by the given runs and write `scores.json`, or `path`."""
+def rank(
+    lab: Lab,
+    demos: DemoSet,
+    runs: Sequence[Path],
+    *,
+    path: Path | None = None,
+    pairs: int | None = None,
+) -> Scores:
+    """Score every failure by the given runs and write `scores.json`, or `path`.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset the runs were trained on.
+        runs: run folders, one a seed.
+        path: the file to write, when it is not `scores.json` in the experiment's folder.
+        pairs: (time step, success) pairs to sample for each failure; every pair when None.
+    """
     scored = []
     for i, run in enumerate(runs):
         checkpoint = Checkpoint.load(run)
         lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
-        scored.append(score_run(checkpoint, demos, device=lab.device))
+        scored.append(score_run(checkpoint, demos, device=lab.device, pairs=pairs))
     lab.say(len(runs), len(runs), "rank")
     scores = combine(scored, demos.name, demos.content_hash)
     scores.save(path or lab.out / "scores.json")

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -11,7 +12,7 @@ from scipy.stats import kendalltau
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
-from outtakes.selection import score
+from outtakes.policy.footprint import Budget
 from outtakes.selection.score import (
     SeedScores,
     combine,
@@ -22,7 +23,8 @@ from outtakes.selection.score import (
 from outtakes.selection.select import select
 from outtakes.training.checkpoint import Checkpoint
 from tests import naive
-from tests.demos import make_demos, small_act, train_small
+from tests.demos import bias_of, make_demos, small_act, train_small
+from tests.slow_ranking import divergences
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def with_biases(checkpoint: Checkpoint, scale: float = 1.0, seed: int = 0) -> Ch
 
 
 def k(scores: SeedScores) -> np.ndarray:
-    return scores.distances.sum(axis=1)
+    return scores.k
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0])
@@ -67,6 +69,23 @@ def test_the_score_is_equation_5(trained, scale):
         assert k(scores)[i] == pytest.approx(expected, abs=1e-5, rel=1e-4)
 
 
+@pytest.mark.parametrize("cameras", [(), ("overhead",)])
+@pytest.mark.parametrize("layers", [2, 4])
+def test_it_is_what_the_whole_policy_says_of_every_pair(tmp_path, cameras, layers):
+    demos = make_demos(3, 2, camera=True)
+    act = small_act(decoder_layers=layers, cameras=cameras)
+    checkpoint = with_biases(train_small(tmp_path, demos, act=act, steps=1))
+    found = score_run(checkpoint, demos)
+    agent = checkpoint.agent()
+    table = bias_of(agent.policy).table
+    failures = np.flatnonzero(~demos.successes)
+    for i, row in enumerate(failures):
+        expected = divergences(agent, demos[row], table[row], table[demos.successes])
+        assert np.allclose(found.distances[i], expected.mean(axis=0), rtol=1e-5, atol=0)
+        assert np.allclose(found.over_time[i], expected.mean(axis=1), rtol=1e-5, atol=0)
+        assert found.k[i] == pytest.approx(expected.mean(axis=0).sum(), rel=1e-5)
+
+
 def test_it_covers_every_failure_at_every_step(trained):
     demos = make_demos()
     told = []
@@ -89,13 +108,14 @@ def test_equal_biases_are_no_distance(trained):
 
 
 @pytest.mark.parametrize("scale", [0.03, 1.0])
-@pytest.mark.parametrize("at_once", [1, 7, 10**6])
-def test_how_much_is_decoded_at_once_changes_nothing(trained, monkeypatch, at_once, scale):
+@pytest.mark.parametrize("held", [1, 60_000])
+@pytest.mark.parametrize("working_set", [1, 60_000])
+def test_how_much_is_computed_at_once_changes_nothing(trained, held, working_set, scale):
     checkpoint = with_biases(trained, scale)
     expected = score_run(checkpoint, make_demos())
-    monkeypatch.setattr(score, "_DECODED_AT_ONCE", at_once)
-    found = score_run(checkpoint, make_demos())
+    found = score_run(checkpoint, make_demos(), budget=Budget(held, working_set))
     assert np.allclose(found.distances, expected.distances, rtol=1e-5, atol=0)
+    assert np.allclose(k(found), k(expected), rtol=1e-5, atol=0)
 
 
 def permuted(demos: DemoSet, order: Sequence[int]) -> DemoSet:
@@ -163,15 +183,6 @@ def test_the_bias_distance_of_the_nearest_success_names_it(trained):
     table[failure] = table[success] + 0.01
     scores = combine([score_run(with_table(checkpoint, table), demos)], "toy", "hash")
     assert scores.failures[1].nearest_success == demos.episode_indices[success]
-
-
-def test_long_episodes_are_scored_like_short_ones(trained, monkeypatch):
-    checkpoint = with_biases(trained)
-    demos = make_demos()
-    monkeypatch.setattr(score, "_DECODED_AT_ONCE", 3)
-    assert demos.lengths.max() > 3
-    over_time = score_run(checkpoint, demos).over_time
-    assert [len(t) for t in over_time] == list(demos.lengths[~demos.successes])
 
 
 def test_a_policy_without_bias_is_refused(tmp_path):
@@ -250,3 +261,80 @@ def test_a_run_read_from_disk_scores_alike(tmp_path: Path):
     first = score_run(checkpoint, make_demos())
     again = score_run(Checkpoint.load(tmp_path), make_demos())
     assert np.array_equal(first.distances, again.distances)
+
+
+@pytest.fixture(scope="module")
+def many_pairs(tmp_path_factory) -> tuple[Checkpoint, DemoSet]:
+    """A policy trained until successes and failures differ, and enough pairs to sample from."""
+    demos = make_demos(16, 8, length=(20, 30))
+    run = tmp_path_factory.mktemp("many")
+    return train_small(run, demos, steps=60, pb_learning_rate=0.1), demos
+
+
+def test_two_standard_errors_cover_the_exact_score(many_pairs):
+    checkpoint, demos = many_pairs
+    exact = score_run(checkpoint, demos)
+    covered, errors = [], []
+    for seed in range(100):
+        found = score_run(checkpoint, demos, pairs=80, sample_seed=seed)
+        assert found.standard_errors is not None
+        errors.append(found.k - exact.k)
+        covered.append(np.abs(found.k - exact.k) <= 2 * found.standard_errors)
+    assert 0.91 <= np.mean(covered) <= 0.98
+    drift, spread = np.mean(errors, axis=0), np.std(errors, axis=0)
+    assert (np.abs(drift) < 4 * spread / np.sqrt(len(errors))).all()
+
+
+def test_a_sample_of_everything_is_exact(many_pairs):
+    checkpoint, demos = many_pairs
+    exact = score_run(checkpoint, demos)
+    sampled = score_run(checkpoint, demos, pairs=30 * 16)
+    assert exact.standard_errors is None and sampled.standard_errors is not None
+    assert (sampled.standard_errors == 0).all()
+    assert np.array_equal(sampled.k, exact.k)
+    assert np.array_equal(sampled.distances, exact.distances)
+
+
+def test_the_sample_depends_on_its_seed_and_the_episode_alone(many_pairs):
+    checkpoint, demos = many_pairs
+    first, again, other = (score_run(checkpoint, demos, pairs=40, sample_seed=s) for s in (0, 0, 1))
+    assert np.array_equal(first.k, again.k)
+    assert not np.array_equal(first.k, other.k)
+    run_of_another_seed = score_run(replace(checkpoint, seed=7), demos, pairs=40)
+    assert not np.array_equal(run_of_another_seed.k, first.k)
+
+
+def test_sampled_seeds_are_averaged_with_their_errors(many_pairs):
+    checkpoint, demos = many_pairs
+    exact = combine([score_run(checkpoint, demos)], "toy", "hash")
+    assert {f.standard_error for f in exact.failures} == {None}
+    runs = [score_run(replace(checkpoint, seed=s), demos, pairs=80) for s in range(3)]
+    scores = combine(runs, "toy", "hash")
+    errors = np.stack([run.standard_errors for run in runs if run.standard_errors is not None])
+    for i, (failure, known) in enumerate(zip(scores.failures, exact.failures, strict=True)):
+        assert failure.standard_error == pytest.approx(np.sqrt((errors[:, i] ** 2).sum()) / 3)
+        assert len(failure.over_time) == len(known.over_time)
+        assert np.isfinite(failure.over_time).all()
+        column = runs[0].successes.index(failure.nearest_success)
+        assert any(np.isfinite(run.distances[i, column]) for run in runs)
+
+
+def test_time_steps_between_those_sampled_are_interpolated(many_pairs):
+    checkpoint, demos = many_pairs
+    run = score_run(checkpoint, demos, pairs=40)
+    failure = combine([run], "toy", "hash").failures[0]
+    known = np.flatnonzero(np.isfinite(run.over_time[0]))
+    assert 2 < len(known) < len(failure.over_time)
+    assert np.allclose(np.array(failure.over_time)[known], run.over_time[0][known])
+    first, second = known[:2]
+    between = failure.over_time[first : second + 1]
+    assert np.allclose(np.diff(between), np.diff(between)[0])
+
+
+def test_rank_agreement_of_thousands_stays_small():
+    rankings = np.random.default_rng(0).normal(size=(3, 2000))
+    tracemalloc.start()
+    kendall_tau(rankings)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20

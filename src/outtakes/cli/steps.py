@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from outtakes.cli.verb import Overrides, Verb, check_given, check_writable, given
 from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.selection.scores import FailureScore
 
 Keep = Literal["low", "mid", "high", "random", "below"]
 
@@ -101,27 +104,44 @@ class Rank(Verb):
     """File to write."""
     dataset: Path | None = None
     """The dataset, when it is no longer where the runs were trained on it."""
+    pairs: int | None = None
+    """Estimate each score from about so many (time step, success) pairs drawn at random, with a
+    standard error; exact, from every pair, when not given. For datasets too large for all pairs."""
 
     def run(self, console: Console) -> None:
         """Rank and print the failures, nearest first."""
         from outtakes.recipes import recipe
+        from outtakes.selection.pairs import check_count
         from outtakes.stages import rank, read_demos
         from outtakes.training.checkpoint import Checkpoint
 
         check_given(self.runs, "run folder")
+        if self.pairs is not None:
+            check_count(self.pairs)
         dataset = self.dataset or Path(Checkpoint.load(self.runs[0]).dataset)
         lab = self.lab(recipe(self.recipe), self.out.absolute().parent, console)
-        scores = rank(lab, read_demos(lab, dataset), self.runs, path=self.out)
-        lines = [f"{f.episode:>8}  {f.mean:.4g}" for f in scores.ranked()]
+        demos = read_demos(lab, dataset)
+        scores = rank(lab, demos, self.runs, path=self.out, pairs=self.pairs)
+        heading = " episode  K̄ (nats), nearest first"
+        if self.pairs is not None:
+            heading += ", ± standard error of the sample"
+        lines = [heading, *(_ranked_line(failure) for failure in scores.ranked())]
         agreement = "" if scores.kendall_tau is None else f"\nKendall τ {scores.kendall_tau:.2f}"
         console.result(
-            "\n".join([" episode  K̄ (nats), nearest first", *lines]) + agreement,
+            "\n".join(lines) + agreement,
             {
                 "scores": str(self.out),
                 "ranked": [f.episode for f in scores.ranked()],
                 "kendall_tau": scores.kendall_tau,
             },
         )
+
+
+def _ranked_line(failure: FailureScore) -> str:
+    error = failure.standard_error
+    return f"{failure.episode:>8}  {failure.mean:.4g}" + (
+        "" if error is None else f" ± {error:.2g}"
+    )
 
 
 @dataclass

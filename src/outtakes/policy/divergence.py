@@ -21,6 +21,20 @@ def symmetric_kl(
     return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
 
 
+def symmetric_kl_of(
+    p_logits: Float[Tensor, "*#rows M"],
+    p: Float[Tensor, "*#rows M"],
+    q_logits: Float[Tensor, "*#rows M"],
+    q: Float[Tensor, "*#rows M"],
+) -> Float[Tensor, "*#rows"]:
+    """`symmetric_kl` with the softmaxes p and q in hand; leading dimensions broadcast.
+
+    Written as ½ Σ (p − q)(a − b) with a and b the logits. They differ from log-probabilities by
+    one constant a row, which Σ (p − q) = 0 takes out: no logarithm is needed.
+    """
+    return 0.5 * (p - q).mul_(p_logits - q_logits).sum(-1)
+
+
 def bounded(divergence: Tensor, cap: float) -> Tensor:
     """A divergence d ≥ 0 pressed smoothly under `cap` nats: cap · (1 − exp(−d / cap)).
 

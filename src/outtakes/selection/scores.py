@@ -24,9 +24,14 @@ class FailureScore:
     per_seed: Mapping[int, float]
     """Training seed -> K(f) in nats, Eq. 5: the sum over successes of the time mean of D_sym."""
     over_time: Sequence[float]
-    """(T,) nats: D_sym at each time step, averaged over successes and seeds."""
+    """(T,) nats: D_sym at each time step, averaged over successes and seeds; interpolated between
+    the time steps of a sample."""
     nearest_success: int
-    """Episode index of the success at the least distance, averaged over seeds."""
+    """Episode index of the success at the least distance, averaged over seeds; of those compared
+    when pairs were sampled."""
+    standard_error: float | None = None
+    """Of K̄(f) in nats, over other samples of (time step, success) pairs; None when every pair was
+    compared and K̄(f) is exact. It says nothing of how training seeds differ."""
 
     @property
     def mean(self) -> float:
@@ -88,6 +93,7 @@ class Scores:
                 "episode": f.episode,
                 "k": f.mean,
                 "k_per_success": f.mean / self.n_successes,
+                "k_standard_error": f.standard_error,
                 "per_seed": {str(seed): k for seed, k in f.per_seed.items()},
                 "nearest_success": f.nearest_success,
                 "over_time": [float(k) for k in f.over_time],
@@ -127,6 +133,7 @@ def _parse(content: Mapping[str, Any]) -> Scores:
             per_seed={int(seed): float(k) for seed, k in f["per_seed"].items()},
             over_time=[float(k) for k in f["over_time"]],
             nearest_success=int(f["nearest_success"]),
+            standard_error=_number(f.get("k_standard_error")),
         )
         for f in content["failures"]
     ]
@@ -138,3 +145,7 @@ def _parse(content: Mapping[str, Any]) -> Scores:
         kendall_tau=content["kendall_tau"],
         bias_map=[(int(e), bool(s), float(x), float(y)) for e, s, x, y in content["bias_map"]],
     )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
