@@ -14,6 +14,7 @@ from outtakes.errors import DatasetError, UnknownName
 from outtakes.importers.hdf5 import Node, Stored
 
 _LEAVE_OUT = "leave the camera out with --cameras, or the demonstration with --skip-bad"
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _EXPORT = "export it again, or leave it out with --skip-bad"
 
 
@@ -183,9 +184,15 @@ def _film(film: Stored) -> np.ndarray:
 
 
 def _decode(content: object, where: str, frame: int) -> np.ndarray:
+    place = f"{where}, frame {frame}"
     if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
-        raise DatasetError(
-            "neither images nor image files", where=f"{where}, frame {frame}", remedy=_EXPORT
-        )
-    # Padding behind the image file does not trouble the decoder.
-    return decode_image(content.tobytes(), f"{where}, frame {frame}")
+        raise DatasetError("neither images nor image files", where=place, remedy=_EXPORT)
+    # Padding behind an image file does not trouble the decoder, but in the place of its end it
+    # passes for the rest of the picture.
+    image = content.tobytes().rstrip(b"\0")
+    if image.startswith(_JPEG_START) and not image.endswith(_JPEG_END):
+        raise DatasetError("a JPEG file without its end", where=place, remedy=_EXPORT)
+    try:
+        return decode_image(image, place)
+    except DatasetError as error:
+        raise DatasetError(error.what, where=place, remedy=_EXPORT) from error
