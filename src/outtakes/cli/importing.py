@@ -31,6 +31,10 @@ class Import(Verb):
     """Observations joined into observation.environment_state; robomimic's object when not given."""
     cameras: tuple[str, ...] | None = None
     """Stored cameras to import; all of them when not given, none when empty."""
+    render: tuple[str, ...] = ()
+    """Cameras of robosuite's scene to render from the stored simulator states."""
+    image_size: int = 84
+    """Side of rendered images, pixels."""
     outcome: Literal["success", "failure"] | None = None
     """How every demonstration ended, whatever the source says."""
     labels: Path | None = None
@@ -56,6 +60,8 @@ class Import(Verb):
             state=self.state,
             environment_state=self.environment_state,
             cameras=self.cameras,
+            render=self.render,
+            image_size=self.image_size,
             outcome=self.outcome,
             labels=self.labels,
             success_mask=self.success_mask,

@@ -74,7 +74,7 @@ class Fields:
         return {**vectors, **films}
 
 
-def first_sound(demos: Sequence[str], choose: Callable[[str], Fields]) -> Fields:
+def first_sound[T](demos: Sequence[str], choose: Callable[[str], T]) -> T:
     """What is chosen for the first demonstration that allows a choice.
 
     Raises:

@@ -180,8 +180,9 @@ def _reading(where: str) -> Iterator[None]:
         raise DatasetError("larger than memory", where=where, remedy=_RESTORE) from error
     # What h5py raises for damage: OSError for broken data, the others for broken descriptions.
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise DatasetError(
-            f"damaged or cut short ({error})", where=where, remedy=_RESTORE
+            f"damaged or cut short ({reason})", where=where, remedy=_RESTORE
         ) from error
 
 

@@ -13,34 +13,32 @@ Outcomes come from the first of these that tells:
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE
-from outtakes.errors import DatasetError, UnknownName
+from outtakes.errors import DatasetError
 from outtakes.importers.fields import Fields, chosen, first_sound
+from outtakes.importers.filter_keys import read_filter_keys
 from outtakes.importers.hdf5 import Node, open_hdf5
 from outtakes.importers.options import ImportOptions
+from outtakes.importers.replayed import Replayed, Stage, observe_first
+from outtakes.importers.settings import read_settings
 from outtakes.importers.source import Facts, Glance
 from outtakes.importers.verdict import HOW_TO_LABEL, Verdict, read_attribute, read_told
 
 STATE_KEYS = ("joint_pos", "eef_pos", "eef_quat", "gripper_qpos")
-"""Observations of each robot that make up `observation.state`, after the prefix `robot<i>_`."""
+"""Observations of each robot that make up `observation.state`, after the prefix `robot<i>_`, and
+`right_` or `left_` where it has two arms."""
 
 OBJECT_KEYS = ("object", "object-state")
 """Names of the objects' poses; the first found makes up `observation.environment_state`."""
-
-SUCCESS_MASKS = ("success", "successes", "successful")
-FAILURE_MASKS = ("failure", "failures", "failed")
-"""Names of filter keys, of which the first found is used."""
 
 _IMAGE = "_image"
 
@@ -64,9 +62,10 @@ class RobomimicFile:
             self.demos: Sequence[str] = [n for n in data.names() if n.startswith("demo")]
             if not self.demos:
                 raise DatasetError("no demonstrations", where=data.where, remedy="check the path")
-            self._settings = _read_settings(data)
-            self._masks = _read_masks(file, options)
+            self._settings = read_settings(data)
+            self._masks = read_filter_keys(file, options)
         self._told = read_told(options, self.demos)
+        self._stage = Stage()
 
     @contextmanager
     def _open(self, demo: str) -> Iterator[Node]:
@@ -74,40 +73,45 @@ class RobomimicFile:
             yield file.group(f"data/{demo}")
 
     @cached_property
-    def _fields(self) -> Fields:
-        """The same arrays of every demonstration, chosen from the first sound one."""
+    def _choice(self) -> _Choice:
+        """The same of every demonstration, chosen from the first sound one."""
 
-        def choose(name: str) -> Fields:
+        def choose(name: str) -> _Choice:
             with self._open(name) as demo:
-                return choose_fields(demo, self.options)
+                return _choose(demo, self.options, self._stage)
 
         return first_sound(self.demos, choose)
 
     def facts(self, demo: str) -> Facts:
         """What holds for all demonstrations."""
+        fields, replayed = self._choice.fields, self._choice.replayed
         with self._open(demo) as opened:
-            names = self._fields.dimension_names(opened)
+            names = fields.dimension_names(opened)
         task = self.options.task or self._settings.task
         return Facts(
             format="robomimic",
             fps=self.options.fps or self._settings.fps,
             robot_type=self._settings.robot,
             task=task or self.path.stem,
-            names=names,
-            origins=self._fields.origins,
+            names={**replayed.dimension_names, **names},
+            origins={**replayed.origins, **fields.origins},
         )
 
     def glance(self, demo: str) -> Glance:
         """Shapes and outcome of a demonstration."""
+        fields, replayed = self._choice.fields, self._choice.replayed
         with self._open(demo) as opened:
             _check_samples(opened)
-            shapes = self._fields.shapes(opened)
+            replayed.check(opened)
+            shapes = {**replayed.shapes, **fields.shapes(opened)}
             return Glance(shapes, self._judge(demo, opened))
 
     def read(self, demo: str) -> dict[str, np.ndarray]:
         """Every frame of a demonstration."""
+        fields, replayed = self._choice.fields, self._choice.replayed
         with self._open(demo) as opened:
-            return self._fields.read(opened)
+            stored = fields.read(opened)
+            return {**replayed.read(opened, self._stage), **stored}
 
     def _judge(self, demo: str, opened: Node) -> Verdict:
         solved = _solved(opened, self.options.reward_threshold)
@@ -126,40 +130,65 @@ class RobomimicFile:
         )
 
 
-def choose_fields(demo: Node, options: ImportOptions) -> Fields:
+@dataclass(frozen=True)
+class _Choice:
+    """What a demonstration is made of: arrays of the file, and what its states show."""
+
+    fields: Fields
+    replayed: Replayed
+
+
+def _choose(demo: Node, options: ImportOptions, stage: Stage) -> _Choice:
     """Which observations make up the state, and which cameras there are.
 
     Raises:
         DatasetError: when there is no observation to learn from.
         UnknownName: when the user names one that is not there.
     """
-    keys = demo.group("obs").names()
-    images = {key.removesuffix(_IMAGE): f"obs/{key}" for key in keys if key.endswith(_IMAGE)}
-    joined = {
-        STATE: chosen("observation", options.state, keys, default=_default_state(keys)),
-        ENVIRONMENT_STATE: chosen(
-            "observation", options.environment_state, keys, default=_default_objects(keys)
-        ),
-    }
-    vectors = {feature: [f"obs/{key}" for key in k] for feature, k in joined.items() if k}
+    stored = demo.group("obs").names() if "obs" in demo else []
+    replaying = not stored and "states" in demo
+    widths = observe_first(demo, stage) if replaying else {}
+    vectors = _choose_vectors(options, list(widths) if replaying else stored)
+    images = {key.removesuffix(_IMAGE): f"obs/{key}" for key in stored if key.endswith(_IMAGE)}
     cameras = chosen("camera", options.cameras, images, default=images)
-    if not vectors and not cameras:
+    if options.render:
+        chosen("camera", options.render, stage.scene(demo).cameras, default=())
+    if not (vectors or cameras or options.render):
         raise DatasetError(
-            f"none of the observations {', '.join(keys)} is known",
+            f"none of the observations {', '.join(stored) or '(there are none)'} is known",
             where=demo.where,
             remedy="choose some with --state",
         )
-    return Fields({**vectors, ACTION: ["actions"]}, {c: images[c] for c in cameras})
+    in_file = {} if replaying else {name: [f"obs/{k}" for k in v] for name, v in vectors.items()}
+    return _Choice(
+        Fields(
+            {**in_file, ACTION: ["actions"]},
+            {camera: images[camera] for camera in cameras if camera not in options.render},
+        ),
+        Replayed(
+            vectors if replaying else {},
+            {name: [widths[k] for k in v] for name, v in vectors.items()} if replaying else {},
+            options.render,
+            options.image_size,
+        ),
+    )
+
+
+def _choose_vectors(options: ImportOptions, keys: Sequence[str]) -> dict[str, list[str]]:
+    """Feature -> observations joined into it."""
+    objects = [key for key in OBJECT_KEYS if key in keys][:1]
+    joined = {
+        STATE: chosen("observation", options.state, keys, default=_default_state(keys)),
+        ENVIRONMENT_STATE: chosen("observation", options.environment_state, keys, default=objects),
+    }
+    return {feature: names for feature, names in joined.items() if names}
 
 
 def _default_state(keys: Sequence[str]) -> list[str]:
     robots = sorted({match[1] for key in keys if (match := re.match(r"(robot\d+_)", key))})
-    wanted = [f"{robot}{key}" for robot in robots for key in STATE_KEYS]
+    arms = ("", "right_", "left_")
+    wanted = [f"{robot}{arm}{key}" for robot in robots for arm in arms for key in STATE_KEYS]
     return [key for key in wanted if key in keys]
-
-
-def _default_objects(keys: Sequence[str]) -> list[str]:
-    return [key for key in OBJECT_KEYS if key in keys][:1]
 
 
 def _check_samples(demo: Node) -> None:
@@ -185,111 +214,3 @@ def _solved(demo: Node, threshold: float) -> np.ndarray | None:
             remedy="export it again, or leave it out with --skip-bad",
         )
     return rewards.read() >= threshold
-
-
-@dataclass(frozen=True)
-class _Masks:
-    """The filter keys that tell outcomes."""
-
-    file: Path
-    success: tuple[str, frozenset[str]] | None
-    """Name of the filter key and the demonstrations it lists."""
-    failure: tuple[str, frozenset[str]] | None
-
-    def verdict(self, demo: str, solved: np.ndarray | None) -> Verdict | None:
-        listed = [
-            (ended, name)
-            for ended, mask in ((True, self.success), (False, self.failure))
-            if mask is not None
-            for name, demos in [mask]
-            if demo in demos
-        ]
-        if len(listed) == 2:
-            raise DatasetError(
-                f"{demo} is in both mask/{listed[0][1]} and mask/{listed[1][1]}",
-                where=self.file,
-                remedy="mend the filter keys, or use --labels",
-            )
-        if listed:
-            ended, name = listed[0]
-            return Verdict(ended, f"mask/{name}", solved)
-        if self.success and not self.failure:
-            return Verdict(False, f"not in mask/{self.success[0]}")
-        if self.failure and not self.success:
-            return Verdict(True, f"not in mask/{self.failure[0]}", solved)
-        return None
-
-
-def _read_masks(file: Node, options: ImportOptions) -> _Masks:
-    masks = file.group("mask") if "mask" in file else None
-    return _Masks(
-        file.file,
-        _read_mask(masks, options.success_mask, SUCCESS_MASKS),
-        _read_mask(masks, options.failure_mask, FAILURE_MASKS),
-    )
-
-
-def _read_mask(
-    masks: Node | None, given: str | None, usual: Sequence[str]
-) -> tuple[str, frozenset[str]] | None:
-    names = masks.names() if masks is not None else []
-    if given is not None and given not in names:
-        raise UnknownName("filter key", given, names)
-    found = given or next((name for name in usual if name in names), None)
-    if found is None or masks is None:
-        return None
-    return found, frozenset(masks.strings(found))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What the file says about the environment, in robomimic's `env_args` or robosuite's
-    `env_info`."""
-
-    path: Path
-    name: str
-    kwargs: Mapping[str, Any]
-
-    @property
-    def fps(self) -> int:
-        frequency = self.kwargs.get("control_freq")
-        if not isinstance(frequency, int | float) or frequency != int(frequency) or frequency < 1:
-            raise DatasetError(
-                f"control_freq is {frequency}",
-                where=self.path,
-                remedy="give the frames a second with --fps (robosuite's default is 20)",
-            )
-        return int(frequency)
-
-    @property
-    def robot(self) -> str:
-        robots = self.kwargs.get("robots", "panda")
-        first = robots[0] if isinstance(robots, list) and robots else robots
-        return str(first).lower()
-
-    @property
-    def task(self) -> str:
-        """ "NutAssemblySquare" in words: "nut assembly square"."""
-        return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", self.name)).lower()
-
-
-def _read_settings(data: Node) -> _Settings:
-    arguments = _read_object(data, "env_args")
-    kwargs = arguments.get("env_kwargs", {}) or _read_object(data, "env_info")
-    name = arguments.get("env_name") or data.attribute("env") or ""
-    if not isinstance(kwargs, dict):
-        raise DatasetError("env_kwargs is no JSON object", where=data.where, remedy="mend env_args")
-    return _Settings(data.file, str(name), kwargs)
-
-
-def _read_object(data: Node, attribute: str) -> dict[str, Any]:
-    text = data.attribute(attribute)
-    if text is None:
-        return {}
-    try:
-        content = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DatasetError(
-            f"the attribute {attribute} is no JSON ({error})", where=data.where, remedy="mend it"
-        ) from error
-    return content if isinstance(content, dict) else {}
