@@ -41,7 +41,9 @@ def test_pictures_are_those_rendered_live(recorded: tuple[Path, list[Lived]]):
         features = source.read(demo)
         for camera in CAMERAS:
             pictures = features[f"observation.images.{camera}"]
-            np.testing.assert_array_equal(pictures, seen.pictures[camera])
+            error = np.abs(pictures.astype(int) - seen.pictures[camera])
+            # The XML rounds the model's numbers to six digits, which moves edges a little.
+            assert (error > 1).mean() < 1e-3 and error.mean() < 0.01
             assert pictures.std() > 10
 
 
