@@ -18,6 +18,7 @@ from outtakes.files import read_json, unwritable, write_json
 from outtakes.importers.manifest import Imported, Skipped
 
 _VERSION = 1
+_REQUEST = "request.json"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Staging:
 
     def remove(self) -> None:
         """Once the dataset is in its place."""
+        # Without its request, what an interruption leaves of the folder is not gone on from.
+        (self.folder / _REQUEST).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -94,7 +97,7 @@ def open_staging(root: Path, request: Mapping[str, Any]) -> Staging:
         MachineError: when it cannot be written.
     """
     folder = root.absolute().with_name(f".{root.absolute().name}.import")
-    file = folder / "request.json"
+    file = folder / _REQUEST
     if not file.exists():
         shutil.rmtree(folder, ignore_errors=True)
         write_json(file, "import request", _VERSION, request)
