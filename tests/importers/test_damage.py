@@ -74,6 +74,10 @@ def short_rewards(demo: Any) -> None:
     replace_array(demo, "rewards", demo["rewards"][:-1])
 
 
+def odd_samples(demo: Any) -> None:
+    demo.attrs["num_samples"] = np.array([20, 20])
+
+
 def group_for_array(demo: Any) -> None:
     del demo["actions"]
     demo.create_group("actions/left")
@@ -106,6 +110,7 @@ DAMAGE = [
     (drop_state, "no array obs/robot0_eef_pos, only agentview_image, object", ""),
     (shorten_film, "arrays have lengths", ""),
     (shorten_all, "num_samples tells 20 frames, there are 19 actions", ""),
+    (odd_samples, "num_samples tells [20 20] frames", ""),
     (empty_all, "0 frames, two are the least", ""),
     (float_film, "float32 of shape (20, 64, 64, 3) where images belong", "obs/agentview_image"),
     (channels_first, "images of shape (3, 64, 64)", "obs/agentview_image"),
@@ -190,7 +195,13 @@ def test_a_file_of_something_else(imported: Import, tmp_path: Path):
     assert "neither data nor action in it, only weights" in line(imported, path)
 
 
-@pytest.mark.parametrize("settings", ["{", "[1]", '{"env_kwargs": {"control_freq": "x"}}', "{}"])
+FREQUENCIES = ['"x"', "NaN", "Infinity", "12.5", "0", "[20]"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["{", "[1]", "{}", *(f'{{"env_kwargs": {{"control_freq": {f}}}}}' for f in FREQUENCIES)],
+)
 def test_settings_that_do_not_tell_the_frame_rate(settings: str, imported: Import, demos: Path):
     with opened(demos) as file:
         file["data"].attrs["env_args"] = settings

@@ -193,7 +193,7 @@ def _default_state(keys: Sequence[str]) -> list[str]:
 
 def _check_samples(demo: Node) -> None:
     told, found = demo.attribute("num_samples"), len(demo.array("actions"))
-    if told is not None and told != found:
+    if told is not None and not np.array_equal(told, found):
         raise DatasetError(
             f"num_samples tells {told} frames, there are {found} actions",
             where=demo.where,

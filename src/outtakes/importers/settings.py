@@ -12,6 +12,9 @@ from typing import Any
 from outtakes.errors import DatasetError
 from outtakes.importers.hdf5 import Node
 
+_FREQUENCIES = range(1, 1001)
+"""Control steps a second that a file may tell; 20.0 is one of them, 12.5 and NaN are not."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,8 +32,8 @@ class Settings:
         Raises:
             DatasetError: when the file does not tell, or it is no whole number.
         """
-        frequency = self.kwargs.get("control_freq")
-        if not isinstance(frequency, int | float) or frequency != int(frequency) or frequency < 1:
+        frequency: Any = self.kwargs.get("control_freq")
+        if frequency not in _FREQUENCIES:
             raise DatasetError(
                 f"control_freq is {frequency}",
                 where=self.path,
