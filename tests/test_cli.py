@@ -31,6 +31,7 @@ VERBS = (
     "demo",
     "triage",
     "collect",
+    "import",
     "train",
     "rank",
     "select",

@@ -16,12 +16,16 @@ import pytest
 from safetensors import safe_open
 
 from outtakes.arms import Arm, Job, _evaluation_settings
+from outtakes.data.demo import Outcome
 from outtakes.data.frames import save_cache
 from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.files import write_json
+from outtakes.importers.manifest import FILE as MANIFEST
+from outtakes.importers.manifest import Imported, Manifest, Skipped
+from outtakes.importers.source import Facts
 from outtakes.ledger import write_setup
 from outtakes.recipes import SMOKE
 from outtakes.selection.select import select
@@ -223,9 +227,18 @@ def write_experiment_setup(path: Path) -> None:
     )
 
 
+def write_manifest(path: Path) -> None:
+    facts = Facts("robomimic", 20, "panda", "lift", {}, {"action": ["actions"]})
+    imported = [Imported("demo_0", Outcome.SUCCESS, "rewards", 12)]
+    manifest = Manifest(Path("demo.hdf5"), facts, imported, [Skipped("demo_1", "damaged")])
+    manifest.save(path.parent)
+    (path.parent / MANIFEST).rename(path)
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [
+        ("import.json", write_manifest),
         ("scores.json", write_scores),
         ("selection.json", write_selection),
         ("comparison.json", write_comparison),

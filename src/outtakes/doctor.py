@@ -26,6 +26,7 @@ EXTRAS = {
     "lerobot": "data",
     "mujoco": "sim",
     "robosuite": "sim",
+    "h5py": "hdf5",
     "scipy": "statistics",
     "jinja2": "report",
     "PIL": "report",

@@ -20,7 +20,13 @@ import pytest
 
 from outtakes.data import frames
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot import RECORDINGS, read_dataset, read_metadata, write_dataset
+from outtakes.data.lerobot import (
+    RECORDINGS,
+    join_datasets,
+    read_dataset,
+    read_metadata,
+    write_dataset,
+)
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError, MachineError, UnknownName
 from tests.data.episodes import LENGTHS, SIZE, frame, recording
@@ -433,3 +439,24 @@ def test_a_full_disk_is_an_error_in_words(tmp_path: Path, size: int) -> None:
         write_dataset(tmp_path / "d", [recording(e, 20) for e in range(6)], fps=20)
     gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+# Joining
+
+
+def test_joined_parts_are_the_dataset_written_at_once(
+    pristine: Path, recordings: list[Recording], tmp_path: Path, capfd: pytest.CaptureFixture
+):
+    parts = [
+        write_dataset(tmp_path / f"part-{i}", recordings[start:stop], fps=20)
+        for i, (start, stop) in enumerate([(0, 1), (1, 4), (4, 6)])
+    ]
+    capfd.readouterr()
+    joined = join_datasets(parts, tmp_path / "joined")
+    assert capfd.readouterr().err == ""
+    assert read_metadata(joined) == read_metadata(pristine)
+    for ours, theirs in zip(read_dataset(joined), read_dataset(pristine), strict=True):
+        assert ours.episode_index == theirs.episode_index and ours.outcome == theirs.outcome
+        for name in ("state", "environment_state", "action"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        np.testing.assert_array_equal(ours.images["overhead"], theirs.images["overhead"])

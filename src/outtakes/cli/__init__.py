@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import subcommand
 
 from outtakes.cli.experiments import Demo, Report, Study, Triage
+from outtakes.cli.importing import Import
 from outtakes.cli.machine import Doctor
 from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
 from outtakes.cli.verb import Verb
@@ -20,6 +21,7 @@ _VERBS = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Triage, subcommand("triage")]
     | Annotated[Collect, subcommand("collect")]
+    | Annotated[Import, subcommand("import")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Rank, subcommand("rank")]
     | Annotated[Select, subcommand("select")]

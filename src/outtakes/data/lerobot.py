@@ -7,6 +7,7 @@ frame cache. This is the only module that imports LeRobot, and it never touches 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import shutil
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,10 +66,7 @@ def write_dataset(
         MachineError: when LeRobot is missing, or the disk is full or not writable.
     """
     root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DatasetError(
-            "there is something there already", where=root, remedy="choose a new --out"
-        )
+    check_free(root)
     draft = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
     try:
         with _disk_errors(root.parent):
@@ -82,6 +80,57 @@ def write_dataset(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return root
+
+
+def check_free(root: Path) -> None:
+    """Refuse a place for a new dataset that is taken.
+
+    Raises:
+        DatasetError: when it is anything but missing or an empty folder.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DatasetError(
+            "there is something there already", where=root, remedy="choose a new --out"
+        )
+
+
+def join_datasets(parts: Sequence[Path], root: Path) -> Path:
+    """Put datasets that `write_dataset` wrote, with the same features, behind one another.
+
+    Episodes are numbered through, in the order of the parts. Videos are copied, not encoded again.
+
+    Args:
+        parts: folders of the datasets, one at least.
+        root: folder of the new dataset; must not exist.
+
+    Returns:
+        `root`.
+
+    Raises:
+        DatasetError: when a part's own files are damaged.
+        MachineError: when LeRobot is missing, or the disk is full or not writable.
+    """
+    try:
+        from lerobot.datasets.aggregate import aggregate_datasets
+    except ModuleNotFoundError as error:
+        raise _no_lerobot() from error
+    # LeRobot shows bars of its own, which nothing switches off.
+    with _disk_errors(root.parent), redirect_stderr(io.StringIO()):
+        aggregate_datasets(
+            repo_ids=[f"local/{part.name}" for part in parts],
+            aggr_repo_id=f"local/{root.name}",
+            roots=list(parts),
+            aggr_root=root,
+        )
+    entries = [entry for part in parts for _, entry in sorted(read_metadata(part).items())]
+    metadata = [{**entry, "episode_index": episode} for episode, entry in enumerate(entries)]
+    with _disk_errors(root.parent):
+        _write_metadata(root / RECORDINGS, metadata)
+    return root
+
+
+def _no_lerobot() -> MachineError:
+    return MachineError("writing a dataset needs LeRobot", remedy="pip install 'outtakes[data]'")
 
 
 def _release(error: BaseException | None) -> None:
@@ -145,9 +194,7 @@ def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) ->
         import av.logging
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except ModuleNotFoundError as error:
-        raise MachineError(
-            "writing a dataset needs LeRobot", remedy="pip install 'outtakes[data]'"
-        ) from error
+        raise _no_lerobot() from error
     # Both write several lines an episode to the terminal unless told to log errors only.
     os.environ.setdefault("SVT_LOG", "1")
     av.logging.set_libav_level(av.logging.ERROR)

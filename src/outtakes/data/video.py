@@ -115,7 +115,7 @@ def decode_image(content: bytes, where: str) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             return np.asarray(image.convert("RGB"))
     # Pillow raises SyntaxError and ValueError, too, for damaged files.
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(
             f"an image cannot be decoded ({error})", where=where, remedy="export the dataset again"
         ) from error
