@@ -31,14 +31,11 @@ def dataset(episodes: int = 8, frames: int = 60) -> Iterator[Path]:
 
 
 def _recording(rng: np.random.Generator, frames: int, success: bool) -> Recording:
-    return Recording(
-        state=rng.normal(size=(frames, 14)).astype(np.float32),
-        environment_state=rng.normal(size=(frames, 7)).astype(np.float32),
-        action=rng.normal(size=(frames, 7)).astype(np.float32),
-        images={camera: _film(rng, frames) for camera in CAMERAS},
-        success=success,
-        task="lift the red cube",
-    )
+    sizes = {"observation.state": 14, "observation.environment_state": 7, "action": 7}
+    vectors = {n: rng.normal(size=(frames, d)).astype(np.float32) for n, d in sizes.items()}
+    films = {f"observation.images.{camera}": _film(rng, frames) for camera in CAMERAS}
+    outcome = {"next.success": np.full(frames, success)}
+    return Recording(vectors | films | outcome, task="lift the red cube")
 
 
 def _film(rng: np.random.Generator, frames: int) -> np.ndarray:
@@ -52,7 +49,7 @@ def _film(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 def samples(root: Path, cache: Path, batches: int = 40, peer_batches: int = 4) -> Row:
     """Batches of random frames with their action chunks, per sample."""
-    demos = read_dataset(root, image_size=SIZE, cache=cache)
+    demos = read_dataset(root, image_size=SIZE, cache_dir=cache)
     resident = DeviceDemos(demos, Normalizer.of(demos), CAMERAS, torch.device("cpu"))
     sampler, step = Sampler(demos, seed=0, batch_size=BATCH), iter(range(10**9))
 

@@ -48,7 +48,9 @@ def paper_step(precision: Precision) -> Row:
     learner = make_learner(PAPER, demos, precision=precision)
     agreement = check_same_numbers(PAPER, demos, image_size=224)
     target = {"fp32": "at least 1.3 times", "bf16": "at least 2 times"}[precision]
-    return _beside_lerobot(f"training step, paper recipe, {precision}", learner, 1, target, agreement)
+    return _beside_lerobot(
+        f"training step, paper recipe, {precision}", learner, 1, target, agreement
+    )
 
 
 def quick_step() -> Row:
@@ -56,7 +58,9 @@ def quick_step() -> Row:
     demos = make_demos()
     learner = make_learner(QUICK, demos)
     agreement = check_same_numbers(QUICK, demos, image_size=96)
-    return _beside_lerobot("training step, quick recipe", learner, 50, "at least 1.5 times", agreement)
+    return _beside_lerobot(
+        "training step, quick recipe", learner, 50, "at least 1.5 times", agreement
+    )
 
 
 def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float:
@@ -75,9 +79,7 @@ def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float
     return difference
 
 
-def _beside_lerobot(
-    what: str, learner: Learner, steps: int, target: str, agreement: float
-) -> Row:
+def _beside_lerobot(what: str, learner: Learner, steps: int, target: str, agreement: float) -> Row:
     policy = learner.policies[0]
     image_size = 224 if policy.config.cameras else 96
     theirs = lerobot_act(policy, image_size)

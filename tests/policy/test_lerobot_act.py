@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from benchmarks.peer import batch_for_lerobot, lerobot_act, weights_for_lerobot
 
+from benchmarks.peer import batch_for_lerobot, lerobot_act, weights_for_lerobot
 from outtakes.data.batches import Batch
 from outtakes.policy.act import ActPolicy, Observation, Sizes
 from outtakes.policy.loss import LossConfig, compute_loss

@@ -61,8 +61,13 @@ def _quiet() -> Iterator[None]:
             os.environ["MUJOCO_GL"] = before
 
 
-def build_robosuite_lift() -> RobosuiteLift:
-    """robosuite's own Lift on exactly our scene: the slow twin of `Lift`."""
+def build_robosuite_lift(image_size: int | None = None) -> RobosuiteLift:
+    """robosuite's own Lift on exactly our scene: the slow twin of `Lift`.
+
+    Args:
+        image_size: pixels on a side of the images of both cameras that every step then renders;
+            None to render none.
+    """
     with _quiet():
         from robosuite.environments.manipulation.lift import Lift as RobosuiteLift
 
@@ -73,8 +78,11 @@ def build_robosuite_lift() -> RobosuiteLift:
 
         return OuttakesLift(
             robots="Panda",
-            use_camera_obs=False,
-            has_offscreen_renderer=False,
+            use_camera_obs=image_size is not None,
+            has_offscreen_renderer=image_size is not None,
+            camera_names=list(_CAMERAS.values()),
+            camera_heights=image_size or 1,
+            camera_widths=image_size or 1,
             control_freq=Lift.fps,
             ignore_done=True,
             hard_reset=False,
