@@ -30,6 +30,7 @@ from tests.disk import full_after
 VERBS = (
     "demo",
     "triage",
+    "label",
     "collect",
     "train",
     "rank",

@@ -84,7 +84,8 @@ def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
         retrained="",
         next_commands=[
             f"lerobot-train --policy.type=act --dataset.root={dataset} {argument}",
-            f"outtakes train {dataset} --select {lab.out / 'selection.json'} --out {lab.out}",
+            f"outtakes train {dataset} {lab.reading.flags()} "
+            f"--select {lab.out / 'selection.json'} --out {lab.out}",
         ],
     )
     content = gather(lab.out)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from outtakes.arms import (
 )
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.rollouts import RolloutLog
@@ -51,6 +52,8 @@ class Lab:
     workers: int | None = None
     """Processes; as many as there are cores when None."""
     progress: Progress | None = None
+    reading: Reading = field(default_factory=Reading)
+    """How the dataset is read; the image size is the recipe's."""
 
     def say(self, done: int, total: int, what: str) -> None:
         """Report progress, if anyone listens."""
@@ -102,7 +105,7 @@ def read_demos(lab: Lab, root: Path) -> DemoSet:
     """Read a dataset through the frame cache, at the recipe's image size."""
     return read_dataset(
         root,
-        image_size=lab.recipe.image_size,
+        replace(lab.reading, image_size=lab.recipe.image_size),
         progress=lambda done, total: lab.say(done, total, "decode"),
     )
 
@@ -132,7 +135,7 @@ def _check_present(demos: DemoSet, outcome: Outcome, needed_for: str) -> None:
         raise DatasetError(
             f"no {outcome.value} to {needed_for} among {episodes}",
             where=demos.name,
-            remedy="add some, or correct the labels in episode_labels.json",
+            remedy="add some, or correct the labels in episode_labels.json with 'outtakes label'",
         )
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError, MachineError
 from tests.data.episodes import LENGTHS
@@ -328,4 +329,4 @@ def test_images_of_two_sizes(
     column = "videos/observation.images.overhead/file_index"
     edit_column(index, column, lambda files: [*files[:-1], 1])
     assert_refused(dataset, cache, "(128, 128, 3)", str(second), "episode 5")
-    assert read_dataset(dataset, image_size=32).images["overhead"].shape[1:] == (32, 32, 3)
+    assert read_dataset(dataset, Reading(image_size=32)).images["overhead"].shape[1:] == (32, 32, 3)

@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import subcommand
 
 from outtakes.cli.experiments import Demo, Report, Study, Triage
+from outtakes.cli.labels import Label
 from outtakes.cli.machine import Doctor
 from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
 from outtakes.cli.verb import Verb
@@ -19,6 +20,7 @@ from outtakes.errors import MachineError, OuttakesError
 _VERBS = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Triage, subcommand("triage")]
+    | Annotated[Label, subcommand("label")]
     | Annotated[Collect, subcommand("collect")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Rank, subcommand("rank")]

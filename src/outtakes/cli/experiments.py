@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from outtakes.cli.reads import Reads
 from outtakes.cli.verb import Overrides, Verb
 from outtakes.console import Console
 
@@ -34,7 +35,7 @@ class Demo(Overrides):
 
 
 @dataclass
-class Triage(Overrides):
+class Triage(Overrides, Reads):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
@@ -55,7 +56,7 @@ class Triage(Overrides):
         from outtakes.stages import check_lengths, read_demos
         from outtakes.triage import triage
 
-        lab = self.lab(self.settings(), self.out, console)
+        lab = self.reading_lab(self.settings(), self.out, console)
         demos = read_demos(lab, self.dataset)
         lab = replace(lab, recipe=adapt(lab.recipe, demos))
         if self.short_episodes == "refuse":

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from outtakes.cli.reads import Reads
 from outtakes.cli.verb import Overrides, Verb, check_given, check_writable, given
 from outtakes.console import Console
 
@@ -48,7 +49,7 @@ class Collect(Verb):
 
 
 @dataclass
-class Train(Overrides):
+class Train(Overrides, Reads):
     """Train a policy on a dataset, one run a seed."""
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
@@ -75,7 +76,7 @@ class Train(Overrides):
             train_seeds,
         )
 
-        lab = self.lab(self.settings(), self.out, console)
+        lab = self.reading_lab(self.settings(), self.out, console)
         demos = read_demos(lab, self.dataset)
         lab = replace(lab, recipe=adapt(lab.recipe, demos))
         if self.short_episodes == "refuse":
@@ -92,7 +93,7 @@ class Train(Overrides):
 
 
 @dataclass
-class Rank(Verb):
+class Rank(Reads):
     """Rank the failures by the attention of trained runs."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
@@ -110,7 +111,7 @@ class Rank(Verb):
 
         check_given(self.runs, "run folder")
         dataset = self.dataset or Path(Checkpoint.load(self.runs[0]).dataset)
-        lab = self.lab(recipe(self.recipe), self.out.absolute().parent, console)
+        lab = self.reading_lab(recipe(self.recipe), self.out.absolute().parent, console)
         scores = rank(lab, read_demos(lab, dataset), self.runs, path=self.out)
         lines = [f"{f.episode:>8}  {f.mean:.4g}" for f in scores.ranked()]
         agreement = "" if scores.kendall_tau is None else f"\nKendall τ {scores.kendall_tau:.2f}"

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data import frames, parquet, video
-from outtakes.data.demo import DemoSet
+from outtakes.data.demo import DemoSet, Provenance
 from outtakes.data.frame_file import FrameFile
-from outtakes.data.layout import Layout, VideoSpans
-from outtakes.data.outcomes import find_outcomes
+from outtakes.data.layout import Layout, VideoSpans, dimension_names
+from outtakes.data.outcomes import Evidence, find_outcomes, frame_columns
+from outtakes.data.reading import Reading
 from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
 from outtakes.errors import DatasetError
 
@@ -24,7 +25,7 @@ def fill_cache(
     draft: Path,
     layout: Layout,
     cameras: Sequence[str],
-    image_size: int | None,
+    reading: Reading,
     content: str,
     progress: Callable[[int, int], None] | None,
 ) -> None:
@@ -33,34 +34,51 @@ def fill_cache(
     Raises:
         DatasetError: when the dataset is damaged, unlabelled, or has nothing to learn from.
     """
-    rows = read_rows(layout)
-    demos = _numbers_alone(layout, rows, content)
+    outcome = frame_columns(layout.features, reading.source)
+    rows = read_rows(layout, [*_observed(reading), ACTION, *outcome])
+    demos = _numbers_alone(layout, rows, reading, content)
     _check_observed(layout, demos, cameras)
-    count, images = len(demos.action), {}
+    count, images, sizes = len(demos.action), {}, {}
     for camera in cameras:
         with FrameFile(draft / frames.frame_file_name(camera), count) as file:
             for done, (row, frame, where) in enumerate(camera_frames(layout, rows, camera), 1):
-                small = frame if image_size is None else video.resize(frame, image_size)
-                file.write(row, small, where)
+                sizes.setdefault(camera, frame.shape[:2])
+                file.write(row, _sized(frame, reading.image_size), where)
                 if progress is not None:
                     progress(len(images) * count + done, len(cameras) * count)
         images[camera] = np.load(file.path, mmap_mode="r", allow_pickle=False)
-    frames.write_numbers(draft, replace(demos, images=images))
+    provenance = replace(demos.provenance, stored_sizes=sizes)
+    frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
 
 
-def _numbers_alone(layout: Layout, rows: Rows, content: str) -> DemoSet:
-    starts = np.concatenate([[0], np.cumsum(layout.lengths)])
+def _observed(reading: Reading) -> list[str]:
+    """The vectors that a policy may observe."""
+    asked = ((STATE, reading.state), (ENVIRONMENT_STATE, reading.environment_state))
+    return [name for name, wanted in asked if wanted]
+
+
+def _sized(frame: np.ndarray, size: int | None) -> np.ndarray:
+    return frame if size is None else video.resize(frame, size)
+
+
+def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -> DemoSet:
+    evidence = Evidence.of(layout, rows.columns, reading.labels)
+    outcomes = find_outcomes(evidence, reading.source)
     return DemoSet(
         name=str(layout.root),
         content_hash=content,
         fps=layout.fps,
         episode_indices=layout.episode_indices,
-        successes=find_outcomes(layout.root, layout.episode_indices, starts, rows.columns),
-        starts=starts,
+        successes=np.array([outcomes.successes[int(e)] for e in layout.episode_indices], bool),
+        starts=layout.starts,
         state=rows.vectors(STATE),
         environment_state=rows.vectors(ENVIRONMENT_STATE),
         action=rows.vectors(ACTION),
         tasks=layout.tasks,
+        provenance=Provenance(
+            state_names=dimension_names(layout.features.get(STATE)) if reading.state else (),
+            outcome_sources=outcomes.counts,
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,13 @@ class Layout:
     """Parquet files relative to the dataset, each once, in order."""
     videos: Mapping[str, VideoSpans]
     """Feature name of each camera stored as video -> its spans."""
+    episode_columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    """Column of `meta/episodes` that is not LeRobot's own -> (N,) values."""
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(N + 1,) int64 row offsets of the episodes."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
 
     @property
     def cameras(self) -> dict[str, str]:
@@ -84,6 +91,17 @@ class Layout:
         return {name: self.root / name for name in names}
 
 
+def dimension_names(feature: Mapping[str, Any] | None) -> list[str]:
+    """Names of a vector's dimensions, where they are known.
+
+    LeRobot keeps them as a list, or as lists under headings such as "motors".
+    """
+    names = (feature or {}).get("names") or []
+    groups = names.values() if isinstance(names, dict) else [names]
+    flat = [name for group in groups for name in (group if isinstance(group, list) else [group])]
+    return [str(name) for name in flat]
+
+
 def _is_depth(feature: Mapping[str, Any]) -> bool:
     info = feature.get("info") or {}
     return bool(info.get("is_depth_map") or info.get("video.is_depth_map"))
@@ -99,6 +117,7 @@ def read_layout(root: Path) -> Layout:
     episodes = _read_episodes(root)
     column = {name: episodes[name].to_pylist() for name in episodes.column_names}
     _check_lengths(root, column)
+    own = {"episode_index", "length", "tasks", "dataset_from_index", "dataset_to_index"}
     data = _Template(root, info["data_path"], "data_path")
     return Layout(
         root=root,
@@ -109,6 +128,9 @@ def read_layout(root: Path) -> Layout:
         tasks=[str(tasks[0]) if tasks else "" for tasks in column.get("tasks", [])],
         data_files=list(dict.fromkeys(data.fill_all(column, "data"))),
         videos=dict(_read_videos(root, info, column)),
+        episode_columns={
+            name: values for name, values in column.items() if name not in own and "/" not in name
+        },
     )
 
 

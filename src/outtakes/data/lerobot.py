@@ -19,13 +19,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outtakes.data import frames, outcomes
+from outtakes.data import frames
 from outtakes.data.content import content_hash
 from outtakes.data.decode import fill_cache
 from outtakes.data.demo import DemoSet
 from outtakes.data.features import check_recording, describe_features, frame_shape
+from outtakes.data.labels import label_files
 from outtakes.data.layout import Layout, read_layout
+from outtakes.data.outcomes import Evidence, frame_columns
+from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
+from outtakes.data.rows import read_rows
 from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 
@@ -196,9 +200,8 @@ def read_metadata(root: Path) -> dict[int, dict[str, Any]]:
 
 def read_dataset(
     path: Path | str,
+    reading: Reading | None = None,
     *,
-    cameras: Sequence[str] | None = None,
-    image_size: int | None = None,
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoSet:
@@ -206,9 +209,7 @@ def read_dataset(
 
     Args:
         path: the dataset's folder.
-        cameras: which cameras, without "observation.images."; all when None, none when empty.
-        image_size: side in pixels of the square that images are averaged down to; as stored
-            when None, and then each camera must keep one size.
+        reading: what to read, and where the outcomes are; everything, from anywhere, when None.
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
         progress: called with (frames decoded so far, frames to decode).
 
@@ -219,15 +220,16 @@ def read_dataset(
         DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
         MachineError: when the cache cannot be written.
     """
+    reading = reading or Reading()
     layout = read_layout(Path(path))
-    chosen = layout.choose_cameras(cameras)
-    content = _hash(layout, chosen, image_size)
+    chosen = layout.choose_cameras(reading.cameras)
+    content = _hash(layout, chosen, reading)
     folder = (cache_dir or frames.cache_root()) / content
     demos = _load_whole(folder, content)
     if demos is None:
         with frames.new_cache(folder) as draft:
-            fill_cache(draft, layout, chosen, image_size, content, progress)
-            if _hash(read_layout(layout.root), chosen, image_size) != content:
+            fill_cache(draft, layout, chosen, reading, content, progress)
+            if _hash(read_layout(layout.root), chosen, reading) != content:
                 raise DatasetError(
                     "the dataset changed while it was read",
                     where=path,
@@ -237,13 +239,21 @@ def read_dataset(
     return replace(demos, name=str(path))
 
 
-def _hash(layout: Layout, cameras: Sequence[str], image_size: int | None) -> str:
-    files = layout.files(cameras)
-    sidecar = layout.root / outcomes.SIDECAR
-    if sidecar.exists():
-        files[outcomes.SIDECAR] = sidecar
-    request = {"format": frames.FORMAT, "cameras": list(cameras), "image_size": image_size}
-    return content_hash(files, request)
+def _hash(layout: Layout, cameras: Sequence[str], reading: Reading) -> str:
+    labels = {path.name: path for path in label_files(layout.root, reading.labels)}
+    return content_hash({**layout.files(cameras), **labels}, reading.request(cameras))
+
+
+def read_evidence(path: Path | str, reading: Reading) -> Evidence:
+    """What a dataset says about how its episodes ended; decodes nothing.
+
+    Raises:
+        DatasetError: when the dataset is missing, damaged, or of another version.
+    """
+    layout = read_layout(Path(path))
+    wanted = frame_columns(layout.features, reading.source)
+    columns = read_rows(layout, wanted).columns if wanted else {}
+    return Evidence.of(layout, columns, reading.labels)
 
 
 def _load_whole(folder: Path, content: str) -> DemoSet | None:

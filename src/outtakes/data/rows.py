@@ -9,7 +9,6 @@ import numpy as np
 
 from outtakes.data import parquet
 from outtakes.data.layout import Layout
-from outtakes.data.outcomes import COLUMNS
 from outtakes.errors import DatasetError
 
 STATE, ENVIRONMENT_STATE, ACTION = (
@@ -37,15 +36,14 @@ class Rows:
         return np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32)
 
 
-def read_rows(layout: Layout) -> Rows:
-    """Read every numeric column that Outtakes uses.
+def read_rows(layout: Layout, wanted: Sequence[str]) -> Rows:
+    """Read these numeric columns, as far as the dataset has them.
 
     Raises:
         DatasetError: when a file is damaged, episodes differ in shape, or the rows are not those
             that the index tells.
     """
-    wanted = (STATE, ENVIRONMENT_STATE, ACTION, *COLUMNS)
-    names = [*_INDEX, *(name for name in wanted if name in layout.features)]
+    names = list(dict.fromkeys([*_INDEX, *(name for name in wanted if name in layout.features)]))
     files = [_read_file(layout, file, names) for file in layout.data_files]
     columns = {name: _joined(layout, name, [file[name] for file in files]) for name in names}
     order = np.lexsort((columns["frame_index"], columns["episode_index"]))
