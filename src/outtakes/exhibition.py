@@ -69,23 +69,24 @@ def show_demo(lab: Lab) -> Path:
         return write_report(gather(lab.out), lab.out)
 
 
-def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
-    """Write the report of a triage."""
+def show_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> ReportContent:
+    """Write the report of a triage; `name` is what the user calls the dataset."""
     scores = Scores.load(lab.out / "scores.json")
     selection = Selection.load(lab.out / "selection.json")
     arms = arms_of(demos, scores, selection)
     argument = selection.as_lerobot_argument()
     write_setup(
         lab,
-        title=f"which failures of {dataset.name} to keep",
+        title=f"which failures of {Path(name).name} to keep",
         dataset=dataset.absolute(),
         labels={name: label for name, (label, _) in arms.items()},
         paper={},
         retrained="",
         next_commands=[
             f"lerobot-train --policy.type=act --dataset.root={dataset} {argument}",
-            f"outtakes train {dataset} {lab.reading.flags()} "
-            f"--select {lab.out / 'selection.json'} --out {lab.out}",
+            f"outtakes train {dataset} --recipe {lab.recipe.name} --image-size "
+            f"{lab.recipe.image_size} {lab.reading.flags()} --select {lab.out / 'selection.json'} "
+            f"--out {lab.out}",
         ],
     )
     content = gather(lab.out)

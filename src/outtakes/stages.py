@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_rate
 from outtakes.files import read_json, write_json
-from outtakes.recipes import Recipe
+from outtakes.recipes import Recipe, adapt
 from outtakes.selection.score import combine, score_run
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection
@@ -38,6 +39,8 @@ from outtakes.training.monitor import open_monitor
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
+ShortEpisodes = Literal["shorten", "pad"]
+"""For episodes shorter than a chunk: make the chunk shorter, or repeat their last action."""
 _EPISODES_OF_ONE_PROCESS = 10
 """So few are collected sooner than processes start."""
 
@@ -108,6 +111,26 @@ def read_demos(lab: Lab, root: Path) -> DemoSet:
         replace(lab.reading, image_size=lab.recipe.image_size),
         progress=lambda done, total: lab.say(done, total, "decode"),
     )
+
+
+def fitted(lab: Lab, demos: DemoSet, *, chunk: int | None, short_episodes: ShortEpisodes) -> Lab:
+    """The experiment with its recipe fitted to a dataset.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        chunk: action steps predicted at once; chosen by itself when None.
+        short_episodes: see `ShortEpisodes`.
+
+    Raises:
+        DatasetError: when an episode is too short for a chunk.
+    """
+    pad = short_episodes == "pad"
+    look = lab.reading.cameras is not None
+    recipe = adapt(lab.recipe, demos, look=look, chunk=chunk, pad=pad)
+    if not pad:
+        check_lengths(demos, recipe.act.chunk)
+    return replace(lab, recipe=recipe)
 
 
 def check_both_outcomes(demos: DemoSet) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Label(Labelled):
     """Say which episodes succeeded, in a file beside the dataset; its own files stay untouched."""
 
-    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """Folder of a LeRobot dataset."""
+    dataset: Annotated[Positional[str], arg(metavar="DATASET")]
+    """A LeRobot dataset: a folder, or owner/name on the hub."""
     success: str = ""
     """Episodes that succeeded, for example 0-9,12."""
     failure: str = ""
@@ -36,14 +36,16 @@ class Label(Labelled):
 
     def run(self, console: Console) -> None:
         """Add the labels, and say what holds now."""
-        from outtakes.data.labels import SIDECAR, write_labels
+        from outtakes.data.hub import local_folder
+        from outtakes.data.labels import write_labels
         from outtakes.data.lerobot import read_evidence
         from outtakes.data.outcomes import known_outcomes
 
-        reading = self.reading()
-        evidence = read_evidence(self.dataset, reading)
-        labels, path = self._new_labels(evidence), self.out or self.dataset / SIDECAR
-        if labels:
+        reading, folder = self.reading(), local_folder(self.dataset)
+        evidence = read_evidence(folder, reading)
+        labels = self._new_labels(evidence, folder)
+        path = self._path() if labels else None
+        if path is not None:
             write_labels(path, labels, evidence.episode_indices.tolist())
             evidence = replace(evidence, labels=self.out or self.labels)
         elif not self.show:
@@ -51,10 +53,23 @@ class Label(Labelled):
                 "nothing to label", remedy="give --success, --failure, --from or --show"
             )
         outcomes = known_outcomes(evidence, reading.source)
-        written = str(path) if labels else None
+        written = None if path is None else str(path)
         console.result(self._text(evidence, outcomes, written), _facts(evidence, outcomes, written))
 
-    def _new_labels(self, evidence: Evidence) -> dict[int, bool]:
+    def _path(self) -> Path:
+        """The file to add labels to; never one of a download, which others share."""
+        from outtakes.data.hub import is_hub_id
+        from outtakes.data.labels import SIDECAR
+
+        if self.out is None and is_hub_id(self.dataset):
+            raise ConfigError(
+                "labels of a dataset on the hub",
+                where=self.dataset,
+                remedy="name a file with --out, and give it to other verbs with --labels",
+            )
+        return self.out or Path(self.dataset) / SIDECAR
+
+    def _new_labels(self, evidence: Evidence, folder: Path) -> dict[int, bool]:
         """Episodes named one by one overrule the source that is frozen."""
         from outtakes.data.labels import parse_episodes
 
@@ -64,16 +79,16 @@ class Label(Labelled):
             raise ConfigError(f"episode {both[0]} as success and as failure", remedy="name it once")
         named = {**dict.fromkeys(succeeded, True), **dict.fromkeys(failed, False)}
         _check_known(evidence, named)
-        return {**self._frozen(), **named}
+        return {**self._frozen(folder), **named}
 
-    def _frozen(self) -> Mapping[int, bool]:
+    def _frozen(self, folder: Path) -> Mapping[int, bool]:
         from outtakes.data.lerobot import read_evidence
         from outtakes.data.outcomes import find_outcomes
 
         if self.freeze is None:
             return {}
         reading = replace(self.reading(), outcome_from=self.freeze)
-        return find_outcomes(read_evidence(self.dataset, reading), reading.source).successes
+        return find_outcomes(read_evidence(folder, reading), reading.source).successes
 
     def _text(self, evidence: Evidence, outcomes: Outcomes, written: str | None) -> str:
         successes = sum(outcomes.successes.values())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from outtakes.cli.verb import Verb
+from tyro.conf import Positional, arg
+
+from outtakes.cli.verb import Overrides, Verb
 from outtakes.console import Console
 
 if TYPE_CHECKING:
+    from outtakes.data.demo import DemoSet
     from outtakes.data.reading import Reading
     from outtakes.recipes import Recipe
     from outtakes.stages import Lab
@@ -61,3 +64,27 @@ class Reads(Labelled):
         if self.image_size is not None:
             recipe = replace(recipe, image_size=self.image_size)
         return replace(self.lab(recipe, out, console), reading=self.reading())
+
+
+@dataclass(kw_only=True)
+class Trains(Overrides, Reads):
+    """What verbs share that train on a dataset of the user's own."""
+
+    dataset: Annotated[Positional[str], arg(metavar="DATASET")]
+    """A LeRobot dataset with successes and failures: a folder, or owner/name on the hub."""
+    short_episodes: Literal["shorten", "pad"] = "shorten"
+    """For episodes shorter than an action chunk: shorten the chunk, by half at the most, or
+    repeat their last action."""
+
+    def read(self, out: Path, console: Console) -> tuple[Lab, DemoSet, Path]:
+        """The experiment fitted to the dataset, the dataset and its folder; shows the settings."""
+        from outtakes.data.hub import local_folder
+        from outtakes.overview import Overview
+        from outtakes.stages import fitted, read_demos
+
+        lab = self.reading_lab(self.settings(), out, console)
+        folder = local_folder(self.dataset)
+        demos = read_demos(lab, folder)
+        lab = fitted(lab, demos, chunk=self.chunk, short_episodes=self.short_episodes)
+        console.note(Overview(demos, lab.recipe).table())
+        return lab, demos, folder

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.reads import Reads
-from outtakes.cli.verb import Overrides, Verb, check_given, check_writable, given
+from outtakes.cli.reads import Reads, Trains
+from outtakes.cli.verb import Verb, check_given, check_writable, given
 from outtakes.console import Console
 
 Keep = Literal["low", "mid", "high", "random", "below"]
@@ -49,38 +49,24 @@ class Collect(Verb):
 
 
 @dataclass
-class Train(Overrides, Reads):
+class Train(Trains):
     """Train a policy on a dataset, one run a seed."""
 
-    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """Folder of a LeRobotDataset v3.0."""
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
     policy: Literal["act", "act-pb"] = "act-pb"
     """ACT, or ACT with parametric bias and the KL term."""
     select: Path | None = None
     """selection.json naming the episodes to train on; all of them when not given."""
-    short_episodes: Literal["refuse", "pad"] = "refuse"
-    """What to do with episodes shorter than an action chunk."""
     wandb: bool = False
     """Also log to Weights & Biases."""
 
     def run(self, console: Console) -> None:
         """Train every seed and say where the runs are."""
-        from outtakes.recipes import adapt
-        from outtakes.stages import (
-            check_lengths,
-            check_success,
-            load_selection,
-            read_demos,
-            train_seeds,
-        )
+        from outtakes.overview import Overview
+        from outtakes.stages import check_success, load_selection, train_seeds
 
-        lab = self.reading_lab(self.settings(), self.out, console)
-        demos = read_demos(lab, self.dataset)
-        lab = replace(lab, recipe=adapt(lab.recipe, demos))
-        if self.short_episodes == "refuse":
-            check_lengths(demos, lab.recipe.act.chunk)
+        lab, demos, _ = self.read(self.out, console)
         if self.policy == "act-pb":
             check_success(demos)
         episodes = [int(e) for e in demos.episode_indices]
@@ -88,7 +74,11 @@ class Train(Overrides, Reads):
             episodes = load_selection(self.select, demos).kept
         runs = train_seeds(lab, demos, self.policy, episodes, wandb=self.wandb)
         console.result(
-            "\n".join(f"Run: {run}" for run in runs), {"runs": [str(run) for run in runs]}
+            "\n".join(f"Run: {run}" for run in runs),
+            {
+                "settings": Overview(demos, lab.recipe).facts(),
+                "runs": [str(run) for run in runs],
+            },
         )
 
 
@@ -100,17 +90,19 @@ class Rank(Reads):
     """Run folders of act-pb, one a seed."""
     out: Path = Path("scores.json")
     """File to write."""
-    dataset: Path | None = None
+    dataset: str | None = None
     """The dataset, when it is no longer where the runs were trained on it."""
 
     def run(self, console: Console) -> None:
         """Rank and print the failures, nearest first."""
+        from outtakes.data.hub import local_folder
         from outtakes.recipes import recipe
         from outtakes.stages import rank, read_demos
         from outtakes.training.checkpoint import Checkpoint
 
         check_given(self.runs, "run folder")
-        dataset = self.dataset or Path(Checkpoint.load(self.runs[0]).dataset)
+        trained_on = Path(Checkpoint.load(self.runs[0]).dataset)
+        dataset = trained_on if self.dataset is None else local_folder(self.dataset)
         lab = self.reading_lab(recipe(self.recipe), self.out.absolute().parent, console)
         scores = rank(lab, read_demos(lab, dataset), self.runs, path=self.out)
         lines = [f"{f.episode:>8}  {f.mean:.4g}" for f in scores.ranked()]
