@@ -82,19 +82,7 @@ def test_some_other_folder(tmp_path: Path, cache: Path) -> None:
     assert_refused(tmp_path / "other", cache, "not a LeRobot dataset", "meta/info.json", "other")
 
 
-def test_version_2_names_the_converter(dataset: Path, cache: Path) -> None:
-    edit_info(dataset, lambda info: info.update(codebase_version="v2.1"))
-    assert_refused(
-        dataset,
-        cache,
-        "v2.1",
-        "python -m lerobot.scripts.convert_dataset_v21_to_v30",
-        f"--root={dataset}",
-        "--push-to-hub=false",
-    )
-
-
-@pytest.mark.parametrize("version", ["v1.6", "v4.0", None])
+@pytest.mark.parametrize("version", ["v1.6", "v2.0", "v4.0", None])
 def test_other_versions(dataset: Path, cache: Path, version: str | None) -> None:
     edit_info(dataset, lambda info: info.update(codebase_version=version))
     assert_refused(dataset, cache, f"version {version}", "v3.0")

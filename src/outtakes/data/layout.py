@@ -39,6 +39,9 @@ class Layout:
     """The index of one dataset."""
 
     root: Path
+    """Folder that files are relative to."""
+    home: Path
+    """Folder that the user named, where label files are; `root` may be a converted copy of it."""
     fps: float
     features: Mapping[str, Mapping[str, Any]]
     """LeRobot feature name -> dtype, shape and more."""
@@ -113,7 +116,8 @@ def read_layout(root: Path) -> Layout:
     Raises:
         DatasetError: when there is no dataset, it is of another version, or it is damaged.
     """
-    info = _read_info(root)
+    info = read_info(root)
+    _check_version(root, info)
     episodes = _read_episodes(root)
     column = {name: episodes[name].to_pylist() for name in episodes.column_names}
     _check_lengths(root, column)
@@ -121,6 +125,7 @@ def read_layout(root: Path) -> Layout:
     data = _Template(root, info["data_path"], "data_path")
     return Layout(
         root=root,
+        home=root,
         fps=float(info["fps"]),
         features=info["features"],
         episode_indices=np.array(column["episode_index"], dtype=np.int64),
@@ -134,7 +139,12 @@ def read_layout(root: Path) -> Layout:
     )
 
 
-def _read_info(root: Path) -> dict[str, Any]:
+def read_info(root: Path) -> dict[str, Any]:
+    """The description of a dataset of any version.
+
+    Raises:
+        DatasetError: when there is no dataset, or its description is damaged.
+    """
     if not root.is_dir():
         raise DatasetError(
             "no such dataset folder",
@@ -155,26 +165,26 @@ def _read_info(root: Path) -> dict[str, Any]:
         raise DatasetError(
             f"cannot read the dataset's description ({error})", where=path, remedy=_EXPORT
         ) from error
-    _check_info(root, path, info)
+    _check_info(path, info)
     return info
 
 
 _EXPORT = "restore the file, or export the dataset again"
 
 
-def _check_info(root: Path, path: Path, info: Any) -> None:
-    version = str(info.get("codebase_version")) if isinstance(info, dict) else "none"
-    if version.startswith("v2."):
-        raise DatasetError(
-            f"dataset of version {version}",
-            where=root,
-            remedy="convert it with 'python -m lerobot.scripts.convert_dataset_v21_to_v30 "
-            f"--repo-id={root.parent.name}/{root.name} --root={root} --push-to-hub=false'",
-        )
+def _check_version(root: Path, info: Mapping[str, Any]) -> None:
+    version = str(info.get("codebase_version"))
     if not version.startswith("v3."):
         raise DatasetError(
-            f"dataset of version {version}, Outtakes reads v3.0", where=path, remedy=_EXPORT
+            f"dataset of version {version}, Outtakes reads v3.0 and v2.1",
+            where=root / "meta" / "info.json",
+            remedy="convert it with the LeRobot of its time, or export it again",
         )
+
+
+def _check_info(path: Path, info: Any) -> None:
+    if not isinstance(info, dict):
+        raise DatasetError("no description of a dataset", where=path, remedy=_EXPORT)
     features, fps, data_path = (info.get(key) for key in ("features", "fps", "data_path"))
     sound = isinstance(features, dict) and all(isinstance(f, dict) for f in features.values())
     if not (sound and isinstance(fps, int | float) and fps > 0 and isinstance(data_path, str)):

@@ -1,8 +1,8 @@
 """LeRobot datasets, in and out.
 
 `write_dataset` records with LeRobot itself, so that its tools, its hub and other trainers open
-what it leaves. `read_dataset` reads any LeRobotDataset v3.0, with images or videos, through the
-frame cache. This is the only module that imports LeRobot, and it never touches the network.
+what it leaves. `read_dataset` reads any LeRobotDataset v3.0 or v2.1, with images or videos, through
+the frame cache. This is the only module that imports LeRobot, and it never touches the network.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from outtakes.data.decode import fill_cache
 from outtakes.data.demo import DemoSet
 from outtakes.data.features import check_recording, describe_features, frame_shape
 from outtakes.data.labels import label_files
-from outtakes.data.layout import Layout, read_layout
+from outtakes.data.layout import Layout
 from outtakes.data.outcomes import Evidence, frame_columns
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.data.rows import read_rows
+from outtakes.data.source import find_layout
 from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 
@@ -205,7 +206,7 @@ def read_dataset(
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoSet:
-    """Read a LeRobotDataset v3.0, decoding its frames at most once.
+    """Read a LeRobotDataset v3.0 or v2.1, decoding its frames at most once.
 
     Args:
         path: the dataset's folder.
@@ -221,7 +222,7 @@ def read_dataset(
         MachineError: when the cache cannot be written.
     """
     reading = reading or Reading()
-    layout = read_layout(Path(path))
+    layout = find_layout(Path(path), cache_dir)
     chosen = layout.choose_cameras(reading.cameras)
     content = _hash(layout, chosen, reading)
     folder = (cache_dir or frames.cache_root()) / content
@@ -229,7 +230,7 @@ def read_dataset(
     if demos is None:
         with frames.new_cache(folder) as draft:
             fill_cache(draft, layout, chosen, reading, content, progress)
-            if _hash(read_layout(layout.root), chosen, reading) != content:
+            if _hash(find_layout(layout.home, cache_dir), chosen, reading) != content:
                 raise DatasetError(
                     "the dataset changed while it was read",
                     where=path,
@@ -240,7 +241,7 @@ def read_dataset(
 
 
 def _hash(layout: Layout, cameras: Sequence[str], reading: Reading) -> str:
-    labels = {path.name: path for path in label_files(layout.root, reading.labels)}
+    labels = {path.name: path for path in label_files(layout.home, reading.labels)}
     return content_hash({**layout.files(cameras), **labels}, reading.request(cameras))
 
 
@@ -250,7 +251,7 @@ def read_evidence(path: Path | str, reading: Reading) -> Evidence:
     Raises:
         DatasetError: when the dataset is missing, damaged, or of another version.
     """
-    layout = read_layout(Path(path))
+    layout = find_layout(Path(path))
     wanted = frame_columns(layout.features, reading.source)
     columns = read_rows(layout, wanted).columns if wanted else {}
     return Evidence.of(layout, columns, reading.labels)

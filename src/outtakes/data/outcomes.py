@@ -88,7 +88,7 @@ class Evidence:
     def of(layout: Layout, columns: Mapping[str, np.ndarray], labels: Path | None) -> Evidence:
         """What a dataset says, given the columns of `data/` that were read of it."""
         return Evidence(
-            layout.root,
+            layout.home,
             layout.episode_indices,
             layout.starts,
             columns,
