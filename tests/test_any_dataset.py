@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from outtakes.training.checkpoint import Checkpoint
 from tests.commands import done, fingerprint, in_own_process, refused
+from tests.data.test_skip_bad import spoil_action
 from tests.data.varied import LENGTHS, Camera, Robot, record
 
 SHORT = ("--recipe", "smoke", "--steps", "2", "--seeds", "0")
@@ -61,6 +63,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     return tried
+
+
+@pytest.fixture
+def blind(made_datasets: Path, tmp_path: Path) -> Path:
+    """A dataset without cameras, free to be broken."""
+    return Path(shutil.copytree(made_datasets / "blind", tmp_path / "blind"))
 
 
 @pytest.mark.parametrize("name", ROBOTS)
@@ -170,6 +178,19 @@ def test_choices_that_cannot_be(
     flags: tuple[str, ...], words: str, arms: Path, tmp_path: Path
 ) -> None:
     assert words in refused("triage", arms, *SHORT, *flags, "--out", tmp_path / "out")
+
+
+def test_corrupt_episodes_are_left_out_and_told(blind: Path, tmp_path: Path) -> None:
+    spoil_action(blind)
+    flags = ("triage", blind, *SHORT, "--count", "1", "--out", tmp_path / "out")
+    assert "--skip-bad" in refused(*flags)
+    called = done(*flags, "--skip-bad")
+    assert "  Skipped   episode 1: action is not finite at frame 4" in called.err
+    content = json.loads(done(*flags, "--skip-bad", "--json").out)
+    assert list(content["settings"]["skipped"]) == ["1", "3"]
+    assert content["kept"] == [0, 2, 4, 5] and content["dropped"] == []
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Left out as corrupt" in page and "--skip-bad" in page
 
 
 # The hub

@@ -349,6 +349,7 @@ def _provenance(folder: Folder) -> dict[str, str]:
     return {
         "Dataset": f"{demos.name}: {successes} successes, {len(demos) - successes} failures, "
         f"{len(demos.action)} frames at {demos.fps:g} Hz",
+        **({"Left out as corrupt": _left_out(demos)} if demos.provenance.skipped else {}),
         "Dataset hash": demos.content_hash,
         "Recipe": f"{recipe['name']}: {recipe['train']['steps']} steps, batch "
         f"{recipe['train']['batch_size']}, chunk {recipe['act']['chunk']}, width "
@@ -361,3 +362,7 @@ def _provenance(folder: Folder) -> dict[str, str]:
         "Time taken": ", ".join(f"{stage} {s / 60:.1f} min" for stage, s in seconds.items()),
         "Finished": setup["finished"],
     }
+
+
+def _left_out(demos: DemoSet) -> str:
+    return "; ".join(f"episode {e}: {why}" for e, why in demos.provenance.skipped.items())

@@ -46,7 +46,7 @@ class Label(Labelled):
         labels = self._new_labels(evidence, folder)
         path = self._path() if labels else None
         if path is not None:
-            write_labels(path, labels, evidence.episode_indices.tolist())
+            write_labels(path, labels, evidence.known_episodes)
             evidence = replace(evidence, labels=self.out or self.labels)
         elif not self.show:
             raise ConfigError(
@@ -107,7 +107,7 @@ class Label(Labelled):
 
 
 def _check_known(evidence: Evidence, named: Mapping[int, bool]) -> None:
-    known = evidence.episode_indices.tolist()
+    known = evidence.known_episodes
     unknown = sorted(set(named) - set(known))
     if unknown:
         raise ConfigError(

@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Labelled(Verb):
-    """Where the outcomes of a dataset are, for verbs that look at them."""
+    """What all verbs that look at a dataset take: where its outcomes are, and what to do about
+    corrupt episodes."""
 
     outcome_from: str | None = None
     """The one source of outcomes: labels, folders, or a column as COLUMN or COLUMN:THRESHOLD, for
     example next.reward:0.9; looked for everywhere when not given."""
     labels: Path | None = None
     """A label file (.json or .csv) in place of those in the dataset's folder."""
+    skip_bad: bool = False
+    """Leave corrupt episodes out, and list them, instead of refusing the dataset."""
 
     def reading(self) -> Reading:
         """How to read the dataset."""
         from outtakes.data.reading import Reading
 
         labels = None if self.labels is None else self.labels.absolute()
-        return Reading(outcome_from=self.outcome_from, labels=labels)
+        return Reading(outcome_from=self.outcome_from, labels=labels, skip_bad=self.skip_bad)
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from outtakes.data import frames, parquet, video
 from outtakes.data.demo import DemoSet, Provenance
+from outtakes.data.faults import CorruptEpisode, Faults, UnreadableFile
 from outtakes.data.frame_file import FrameFile
 from outtakes.data.layout import Layout, VideoSpans, dimension_names
 from outtakes.data.outcomes import Evidence, find_outcomes, frame_columns
@@ -31,24 +32,48 @@ def fill_cache(
 ) -> None:
     """Fill a cache in the making: numbers first, so that bad ones show before the long decode.
 
+    Episodes whose frames turn out to be corrupt are left out by decoding again without them.
+
     Raises:
+        CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
         DatasetError: when the dataset is damaged, unlabelled, or has nothing to learn from.
     """
-    outcome = frame_columns(layout.features, reading.source)
-    rows = read_rows(layout, [*_observed(reading), ACTION, *outcome])
-    demos = _numbers_alone(layout, rows, reading, content)
-    _check_observed(layout, demos, cameras)
-    count, images, sizes = len(demos.action), {}, {}
-    for camera in cameras:
-        with FrameFile(draft / frames.frame_file_name(camera), count) as file:
-            for done, (row, frame, where) in enumerate(camera_frames(layout, rows, camera), 1):
-                sizes.setdefault(camera, frame.shape[:2])
-                file.write(row, _sized(frame, reading.image_size), where)
-                if progress is not None:
-                    progress(len(images) * count + done, len(cameras) * count)
-        images[camera] = np.load(file.path, mmap_mode="r", allow_pickle=False)
+    wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
+    while True:
+        layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
+        demos = _numbers_alone(layout, rows, reading, content)
+        _check_observed(layout, demos, cameras)
+        faults = Faults(skip=reading.skip_bad)
+        sizes = _write_frames(draft, layout, rows, cameras, reading.image_size, progress, faults)
+        if not faults.found:
+            break
+        layout = layout.without(faults.found)
+    files = {camera: draft / frames.frame_file_name(camera) for camera in cameras}
+    images = {c: np.load(path, mmap_mode="r", allow_pickle=False) for c, path in files.items()}
     provenance = replace(demos.provenance, stored_sizes=sizes)
     frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
+
+
+def _write_frames(
+    draft: Path,
+    layout: Layout,
+    rows: Rows,
+    cameras: Sequence[str],
+    image_size: int | None,
+    progress: Callable[[int, int], None] | None,
+    faults: Faults,
+) -> dict[str, tuple[int, int]]:
+    """Write every camera's frames; returns the height and width in which they are stored."""
+    count, sizes = int(layout.starts[-1]), {}
+    for i, camera in enumerate(cameras):
+        with FrameFile(draft / frames.frame_file_name(camera), count) as file:
+            found = camera_frames(layout, rows, camera, faults)
+            for done, (row, frame, where) in enumerate(found, 1):
+                sizes.setdefault(camera, frame.shape[:2])
+                file.write(row, _sized(frame, image_size), where)
+                if progress is not None:
+                    progress(i * count + done, len(cameras) * count)
+    return sizes
 
 
 def _observed(reading: Reading) -> list[str]:
@@ -78,6 +103,7 @@ def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -
         provenance=Provenance(
             state_names=dimension_names(layout.features.get(STATE)) if reading.state else (),
             outcome_sources=outcomes.counts,
+            skipped=layout.left_out,
         ),
     )
 
@@ -93,34 +119,44 @@ def _check_observed(layout: Layout, demos: DemoSet, cameras: Sequence[str]) -> N
         )
 
 
-def camera_frames(layout: Layout, rows: Rows, camera: str) -> Iterator[Placed]:
+def camera_frames(layout: Layout, rows: Rows, camera: str, faults: Faults) -> Iterator[Placed]:
     """Every frame of one camera, decoded once, file after file.
 
     Raises:
-        DatasetError: when a file is missing, damaged, too short or of another frame rate.
+        CorruptEpisode: when a file is missing, damaged or too short; unless faults are gathered.
+        DatasetError: when a video is of another frame rate.
     """
     feature = layout.cameras[camera]
     spans = layout.videos.get(feature)
     if spans is None:
-        return _stored_images(layout, rows, feature)
-    return _video_frames(layout, rows, spans)
+        return _stored_images(layout, rows, feature, faults)
+    return _video_frames(layout, rows, spans, faults)
 
 
-def _video_frames(layout: Layout, rows: Rows, spans: VideoSpans) -> Iterator[Placed]:
+def _video_frames(
+    layout: Layout, rows: Rows, spans: VideoSpans, faults: Faults
+) -> Iterator[Placed]:
     episode = rows.columns["episode_index"]
     file_of = np.repeat(np.asarray(spans.files), layout.lengths)
     times = np.repeat(spans.from_timestamps, layout.lengths) + rows.columns["timestamp"]
     for file in dict.fromkeys(spans.files):
         wanted = np.flatnonzero(file_of == file)
         path = layout.root / file
-        for k, frame in video.frames_at(path, times[wanted], episode[wanted], layout.fps):
+        found = video.frames_at(path, times[wanted], episode[wanted], layout.fps, faults)
+        for k, frame in found:
             yield int(wanted[k]), frame, f"{path}, episode {episode[wanted[k]]}"
 
 
-def _stored_images(layout: Layout, rows: Rows, feature: str) -> Iterator[Placed]:
+def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> Iterator[Placed]:
     episode = rows.columns["episode_index"]
     for file, places in rows.places.items():
         path = layout.root / file
-        for place, content in zip(places, parquet.image_bytes(path, feature), strict=True):
-            where = f"{path}, episode {episode[place]}"
-            yield int(place), video.decode_image(content, where), where
+        for place, content in zip(places.tolist(), parquet.image_bytes(path, feature), strict=True):
+            if place < 0:
+                continue
+            try:
+                yield place, video.decode_image(content, path), f"{path}, episode {episode[place]}"
+            except UnreadableFile as error:
+                faults.report(
+                    CorruptEpisode(int(episode[place]), error.what, file=path, remedy=error.remedy)
+                )

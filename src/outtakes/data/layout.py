@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,14 @@ class VideoSpans:
     from_timestamps: np.ndarray
     """(N,) seconds from the start of the file to the episode's first frame."""
 
+    def chosen(self, places: np.ndarray) -> VideoSpans:
+        """The spans of the episodes at these places."""
+        return VideoSpans(_chosen(self.files, places), self.from_timestamps[places])
+
+
+def _chosen[T](values: Sequence[T], places: np.ndarray) -> list[T]:
+    return [values[i] for i in places]
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -51,12 +59,51 @@ class Layout:
     """(N,) int64, frames of each episode."""
     tasks: Sequence[str]
     """(N,) instructions in words."""
-    data_files: Sequence[str]
-    """Parquet files relative to the dataset, each once, in order."""
+    episode_files: Sequence[str]
+    """(N,) parquet file of each episode, relative to the dataset."""
     videos: Mapping[str, VideoSpans]
     """Feature name of each camera stored as video -> its spans."""
     episode_columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
     """Column of `meta/episodes` that is not LeRobot's own -> (N,) values."""
+    parts: Sequence[str] = ("",)
+    """Folders below `root` that each hold a LeRobot dataset: one, unless it is two joined."""
+    index_offsets: Mapping[str, int] = field(default_factory=dict)
+    """Parquet file -> what to add to the episode indices stored in it."""
+    folder_outcomes: Mapping[int, bool] = field(default_factory=dict)
+    """Episode index -> success, where the dataset is two folders."""
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    """Index of each corrupt episode that is left out of all of the above -> what is wrong."""
+
+    def without(self, corrupt: Mapping[int, str]) -> Layout:
+        """The same dataset less these episodes.
+
+        Raises:
+            DatasetError: when that leaves none.
+        """
+        kept = np.flatnonzero(~np.isin(self.episode_indices, list(corrupt)))
+        if not len(kept):
+            raise DatasetError(
+                f"every episode is corrupt: {next(iter(corrupt.values()))}",
+                where=self.home,
+                remedy=_EXPORT,
+            )
+        return replace(
+            self,
+            episode_indices=self.episode_indices[kept],
+            lengths=self.lengths[kept],
+            tasks=_chosen(self.tasks, kept) if self.tasks else (),
+            episode_files=_chosen(self.episode_files, kept),
+            videos={name: spans.chosen(kept) for name, spans in self.videos.items()},
+            episode_columns={
+                n: _chosen(values, kept) for n, values in self.episode_columns.items()
+            },
+            left_out={**self.left_out, **corrupt},
+        )
+
+    @property
+    def data_files(self) -> list[str]:
+        """Parquet files relative to the dataset, each once, in order."""
+        return list(dict.fromkeys(self.episode_files))
 
     @property
     def starts(self) -> np.ndarray:
@@ -84,14 +131,14 @@ class Layout:
         return list(self.cameras if wanted is None else dict.fromkeys(wanted))
 
     def files(self, cameras: Sequence[str]) -> dict[str, Path]:
-        """Every file that reading these cameras depends on: relative path -> file."""
+        """Every file there is that reading these cameras depends on: relative path -> file."""
         videos = [self.videos.get(self.cameras[camera]) for camera in cameras]
         names = {file for spans in videos if spans for file in spans.files}
         names.update(self.data_files)
-        for folder in ("meta", "data"):
-            found = (self.root / folder).rglob("*")
+        for folder in (f"{part}/{name}" for part in self.parts for name in ("meta", "data")):
+            found = (self.root / folder.lstrip("/")).rglob("*")
             names.update(p.relative_to(self.root).as_posix() for p in found if p.is_file())
-        return {name: self.root / name for name in names}
+        return {name: self.root / name for name in names if (self.root / name).is_file()}
 
 
 def dimension_names(feature: Mapping[str, Any] | None) -> list[str]:
@@ -131,7 +178,7 @@ def read_layout(root: Path) -> Layout:
         episode_indices=np.array(column["episode_index"], dtype=np.int64),
         lengths=np.array(column["length"], dtype=np.int64),
         tasks=[str(tasks[0]) if tasks else "" for tasks in column.get("tasks", [])],
-        data_files=list(dict.fromkeys(data.fill_all(column, "data"))),
+        episode_files=data.fill_all(column, "data"),
         videos=dict(_read_videos(root, info, column)),
         episode_columns={
             name: values for name, values in column.items() if name not in own and "/" not in name

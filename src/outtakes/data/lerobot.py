@@ -23,6 +23,7 @@ from outtakes.data import frames
 from outtakes.data.content import content_hash
 from outtakes.data.decode import fill_cache
 from outtakes.data.demo import DemoSet
+from outtakes.data.faults import CorruptEpisode
 from outtakes.data.features import check_recording, describe_features, frame_shape
 from outtakes.data.labels import label_files
 from outtakes.data.layout import Layout
@@ -218,6 +219,7 @@ def read_dataset(
         The demonstrations, images memory-mapped from the frame cache.
 
     Raises:
+        CorruptEpisode: when an episode cannot be read; unless `reading.skip_bad`.
         DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
         MachineError: when the cache cannot be written.
     """
@@ -237,7 +239,15 @@ def read_dataset(
                     remedy="wait until it is written, then read it again",
                 )
         demos = frames.load_cache(folder)
+    if not reading.skip_bad:
+        _check_whole(demos, Path(path))
     return replace(demos, name=str(path))
+
+
+def _check_whole(demos: DemoSet, path: Path) -> None:
+    """Refuse what an earlier read, which was allowed to, left episodes out of."""
+    for episode, why in demos.provenance.skipped.items():
+        raise CorruptEpisode(episode, why, file=path, remedy="repair it")
 
 
 def _hash(layout: Layout, cameras: Sequence[str], reading: Reading) -> str:
@@ -253,8 +263,10 @@ def read_evidence(path: Path | str, reading: Reading) -> Evidence:
     """
     layout = find_layout(Path(path))
     wanted = frame_columns(layout.features, reading.source)
-    columns = read_rows(layout, wanted).columns if wanted else {}
-    return Evidence.of(layout, columns, reading.labels)
+    if not wanted:
+        return Evidence.of(layout, {}, reading.labels)
+    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
+    return Evidence.of(layout, rows.columns, reading.labels)
 
 
 def _load_whole(folder: Path, content: str) -> DemoSet | None:

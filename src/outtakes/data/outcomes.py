@@ -22,7 +22,7 @@ exists is read, rewards last.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,8 +81,15 @@ class Evidence:
     """Episode index -> success, where the dataset is two folders."""
     labels: Path | None = None
     """A label file to read in place of those in the dataset's folder."""
+    left_out: Collection[int] = ()
+    """Corrupt episodes that are left out; a label file may name them."""
     numeric_columns: Sequence[str] = ()
     """Every column of `data/` that could be read, for messages."""
+
+    @property
+    def known_episodes(self) -> list[int]:
+        """Every episode index of the dataset, ascending."""
+        return sorted([*self.episode_indices.tolist(), *self.left_out])
 
     @staticmethod
     def of(layout: Layout, columns: Mapping[str, np.ndarray], labels: Path | None) -> Evidence:
@@ -93,7 +100,9 @@ class Evidence:
             layout.starts,
             columns,
             layout.episode_columns,
+            layout.folder_outcomes,
             labels=labels,
+            left_out=layout.left_out.keys(),
             numeric_columns=[name for name, f in layout.features.items() if _numeric(f)],
         )
 
@@ -159,7 +168,7 @@ def known_outcomes(evidence: Evidence, wanted: Source | None = None) -> Outcomes
     found = _by_precedence(evidence) if wanted is None else _named(evidence, wanted)
     for source, labels in found:
         for episode, success in labels.items():
-            if episode not in successes:
+            if episode not in successes and episode not in evidence.left_out:
                 successes[episode], sources[episode] = success, source
     return Outcomes(successes, sources)
 
@@ -200,7 +209,7 @@ def _named(evidence: Evidence, wanted: Source) -> Iterator[_Labels]:
 
 def _label_files(evidence: Evidence) -> Iterator[_Labels]:
     for path in label_files(evidence.home, evidence.labels):
-        yield path.name, read_labels(path, evidence.episode_indices.tolist())
+        yield path.name, read_labels(path, evidence.known_episodes)
 
 
 def _of_frames(evidence: Evidence, source: Source) -> dict[int, bool]:
