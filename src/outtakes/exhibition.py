@@ -10,6 +10,8 @@ import numpy as np
 
 from outtakes.arms import mean_of, run_folder
 from outtakes.data.demo import DemoSet
+from outtakes.data.outcomes import FOLDERS
+from outtakes.data.source import is_pair
 from outtakes.evaluation.exhibits import (
     FilmedRollout,
     RetrievalPlane,
@@ -83,7 +85,7 @@ def show_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> ReportCon
         paper={},
         retrained="",
         next_commands=[
-            f"lerobot-train --policy.type=act --dataset.root={dataset} {argument}",
+            *_lerobot_commands(lab, dataset, argument),
             f"outtakes train {dataset} --recipe {lab.recipe.name} --image-size "
             f"{lab.recipe.image_size} {lab.reading.flags()} --select {lab.out / 'selection.json'} "
             f"--out {lab.out}",
@@ -92,6 +94,19 @@ def show_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> ReportCon
     content = gather(lab.out)
     write_report(content, lab.out)
     return content
+
+
+def _lerobot_commands(lab: Lab, dataset: Path, argument: str) -> list[str]:
+    """How LeRobot trains on the selection; it first merges a dataset that is two folders."""
+    root, merge = dataset, []
+    if is_pair(dataset):
+        root = lab.out / "merged"
+        merge = [
+            f"lerobot-edit-dataset --new_repo_id local/merged --new_root {root} "
+            f'--operation.type merge --operation.repo_ids "{list(FOLDERS)}" '
+            f'--operation.roots "{[str(dataset / name) for name in FOLDERS]}"'
+        ]
+    return [*merge, f"lerobot-train --policy.type=act --dataset.root={root} {argument}"]
 
 
 def film_runs(lab: Lab, runs: Sequence[Path], count: int) -> list[Path]:

@@ -71,9 +71,12 @@ def packets(path: Path) -> list[tuple[float, int]]:
 
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        base = float(stream.time_base or 1)
-        found = [(p.pts, p.pos) for p in container.demux(stream)]
-    return [(pts * base, pos) for pts, pos in found if pts is not None and pos is not None]
+        found = [
+            (float(packet.pts * (stream.time_base or 1)), packet.pos)
+            for packet in container.demux(stream)
+            if packet.pts is not None and packet.pos is not None
+        ]
+    return found  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], set[int], str]] = {

@@ -127,7 +127,7 @@ def _check_counts(layout: Layout, episode: np.ndarray, faults: Faults) -> None:
 def _check_order(layout: Layout, columns: Mapping[str, np.ndarray], faults: Faults) -> None:
     found = columns["frame_index"]
     expected = np.concatenate([np.arange(length) for length in layout.lengths])
-    for i, row in _first_rows(layout, np.asarray(found != expected)):
+    for i, row in _first_rows(layout, np.flatnonzero(found != expected)):
         faults.report(
             CorruptEpisode(
                 layout.episode_indices[i],
@@ -141,7 +141,8 @@ def _check_order(layout: Layout, columns: Mapping[str, np.ndarray], faults: Faul
 def _check_finite(layout: Layout, columns: Mapping[str, np.ndarray], faults: Faults) -> None:
     for name in (STATE, ENVIRONMENT_STATE, ACTION):
         values = columns.get(name, np.zeros(len(columns["episode_index"])))
-        for i, row in _first_rows(layout, ~np.isfinite(values.reshape(len(values), -1)).all(1)):
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        for i, row in _first_rows(layout, np.flatnonzero(~finite)):
             faults.report(
                 CorruptEpisode(
                     layout.episode_indices[i],
@@ -152,9 +153,8 @@ def _check_finite(layout: Layout, columns: Mapping[str, np.ndarray], faults: Fau
             )
 
 
-def _first_rows(layout: Layout, bad: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Place of each episode with bad rows, and the first of them."""
-    rows = np.flatnonzero(bad)
+def _first_rows(layout: Layout, rows: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Place of each episode that has some of these rows, and its first of them."""
     places, first = np.unique(
         np.searchsorted(layout.starts, rows, side="right") - 1, return_index=True
     )
