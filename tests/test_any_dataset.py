@@ -186,6 +186,7 @@ def test_corrupt_episodes_are_left_out_and_told(blind: Path, tmp_path: Path) -> 
     assert "--skip-bad" in refused(*flags)
     called = done(*flags, "--skip-bad")
     assert "  Skipped   episode 1: action is not finite at frame 4" in called.err
+    assert "Left out as corrupt: 1, 3\n" in called.out
     content = json.loads(done(*flags, "--skip-bad", "--json").out)
     assert list(content["settings"]["skipped"]) == ["1", "3"]
     assert content["kept"] == [0, 2, 4, 5] and content["dropped"] == []

@@ -258,7 +258,7 @@ def test_parametric_bias_without_a_success(made_datasets: Path, tmp_path: Path) 
 @pytest.mark.parametrize("verb", ["triage", "train"])
 def test_no_dataset(verb: str, tmp_path: Path) -> None:
     line = refused(verb, tmp_path / "pusht", *TINY, "--out", tmp_path / "out")
-    assert "no such dataset folder" in line and "pusht" in line and "hf download" in line
+    assert "no such dataset folder" in line and "pusht" in line and "owner/name" in line
     assert fingerprint(tmp_path) == {}
 
 

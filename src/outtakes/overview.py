@@ -52,6 +52,11 @@ class Overview:
         """The same in a few aligned lines, for people."""
         return "\n".join(f"  {name:<9} {value}" for name, value in self._rows())
 
+    def left_out(self) -> str:
+        """A line to end a summary with when episodes were left out, else nothing."""
+        episodes = ", ".join(map(str, self.demos.provenance.skipped))
+        return f"\nLeft out as corrupt: {episodes}" if episodes else ""
+
     def _rows(self) -> Iterator[tuple[str, str]]:
         facts = self.facts()
         for camera, sizes in facts["cameras"].items():

@@ -68,7 +68,7 @@ def cut_in_half(path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path, cache: Path) -> None:
-    assert_refused(tmp_path / "lerobot" / "pusht", cache, "pusht", "hf download")
+    assert_refused(tmp_path / "lerobot" / "pusht", cache, "pusht", "owner/name")
 
 
 def test_a_file(tmp_path: Path, cache: Path) -> None:

@@ -54,12 +54,12 @@ class Triage(Trains):
         lab, demos, folder = self.read(self.out, console)
         selection = triage(lab, demos, keep=self.keep, count=self.count)
         content = show_triage(lab, demos, folder, self.dataset)
-        argument = selection.as_lerobot_argument()
+        argument, overview = selection.as_lerobot_argument(), Overview(demos, lab.recipe)
         report = (self.out / "report.html").resolve()
         console.result(
-            f"{content.verdict}\n\nKeep: {argument}\nReport: {report}",
+            f"{content.verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {report}",
             {
-                "settings": Overview(demos, lab.recipe).facts(),
+                "settings": overview.facts(),
                 "verdict": content.verdict,
                 "kept": selection.kept,
                 "dropped": selection.dropped,

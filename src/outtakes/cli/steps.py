@@ -73,10 +73,11 @@ class Train(Trains):
         if self.select is not None:
             episodes = load_selection(self.select, demos).kept
         runs = train_seeds(lab, demos, self.policy, episodes, wandb=self.wandb)
+        overview = Overview(demos, lab.recipe)
         console.result(
-            "\n".join(f"Run: {run}" for run in runs),
+            "\n".join(f"Run: {run}" for run in runs) + overview.left_out(),
             {
-                "settings": Overview(demos, lab.recipe).facts(),
+                "settings": overview.facts(),
                 "runs": [str(run) for run in runs],
             },
         )

@@ -196,8 +196,7 @@ def read_info(root: Path) -> dict[str, Any]:
         raise DatasetError(
             "no such dataset folder",
             where=root,
-            remedy="check the path; fetch a hub dataset first with "
-            "'hf download --repo-type dataset NAME --local-dir DIR'",
+            remedy="check the path; a dataset of the hub is named owner/name",
         )
     path = root / "meta" / "info.json"
     if not path.is_file():

@@ -101,7 +101,8 @@ def _check(checkpoint: Checkpoint, demos: DemoSet) -> None:
         raise CheckpointError(
             f"seed {checkpoint.seed} was trained on other data ({checkpoint.dataset})",
             where=demos.name,
-            remedy="give the dataset of the runs and the --recipe they were trained with",
+            remedy="give the dataset, the labels and the flags that the runs were trained with, "
+            "--recipe included",
         )
     for outcome, present in (("success", True), ("failure", False)):
         if present not in checkpoint.successes:
