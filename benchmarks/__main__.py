@@ -92,7 +92,9 @@ def main(chosen: Sequence[str]) -> None:
     """Measure these groups, or all and the scaling, and write what was found."""
     facts = machine()
     path = results_file(facts)
-    report = json.loads(path.read_text()) if path.exists() else {"groups": {}}
+    report: dict[str, Any] = {"groups": {}}
+    if path.exists():
+        report = json.loads(path.read_text(encoding="utf-8"))
     report |= {"machine": facts, "commit": version.commit(), "date": date.today().isoformat()}
     for name in chosen or [*GROUPS, "scaling"]:
         if name == "scaling":

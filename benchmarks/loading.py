@@ -16,6 +16,7 @@ from benchmarks.side_by_side import Row, Side, compare, copy_peak
 from outtakes.data.batches import DeviceDemos, Sampler
 from outtakes.data.lerobot import read_dataset, write_dataset
 from outtakes.data.normalize import Normalizer
+from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 
 CAMERAS, SIZE, FPS, CHUNK, BATCH = ("overhead", "wrist"), 224, 20, 100, 10
@@ -49,7 +50,7 @@ def _film(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 def samples(root: Path, cache: Path, batches: int = 40, peer_batches: int = 4) -> Row:
     """Batches of random frames with their action chunks, per sample."""
-    demos = read_dataset(root, image_size=SIZE, cache_dir=cache)
+    demos = read_dataset(root, Reading(image_size=SIZE), cache_dir=cache)
     resident = DeviceDemos(demos, Normalizer.of(demos), CAMERAS, torch.device("cpu"))
     sampler, step = Sampler(demos, seed=0, batch_size=BATCH), iter(range(10**9))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.side_by_side import Row, Side, compare
 from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
+from outtakes.data.reading import Reading
 from outtakes.evaluation.controller import ROWS, ChunkController
 from outtakes.evaluation.rollout import initial_states, roll_out
 from outtakes.evaluation.rollouts import Rollout
@@ -28,7 +30,7 @@ def demonstrations(folder: Path) -> DemoSet:
     root = folder / "dataset"
     if not root.exists():
         record(RECIPE.collect, root)
-    return read_dataset(root, image_size=RECIPE.image_size, cache_dir=folder / "cache")
+    return read_dataset(root, Reading(image_size=RECIPE.image_size), cache_dir=folder / "cache")
 
 
 def trained_agent(folder: Path, demos: DemoSet) -> Agent:
@@ -64,22 +66,27 @@ class RobosuiteLoop:
         """Roll out from one initial state; the control steps it took."""
         controller = ChunkController(self.agent, RECIPE.controller, np.array([index % ROWS]))
         self._reset(self.states[index])
-        for step in range(RECIPE.horizon):
-            raw = self._observe() if controller.needs_observation(step) else None
-            self.environment.step(controller.act(step, raw)[0])
-            if self.environment._check_success():
-                break
-        self.outcomes[index] = (bool(self.environment._check_success()), step + 1)
-        return step + 1
+        steps, solved = 0, False
+        while steps < RECIPE.horizon and not solved:
+            raw = self._observe() if controller.needs_observation(steps) else None
+            self.environment.step(controller.act(steps, raw)[0])
+            steps, solved = steps + 1, bool(self.environment._check_success())
+        self.outcomes[index] = (solved, steps)
+        return steps
 
     def _reset(self, state: np.ndarray) -> None:
         self.environment.reset()
-        data = self.environment.sim.data
+        data = self._data()
         data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = state, 0.0, 0.0
         self.environment.robots[0].part_controllers["right"].update_initial_joints(state[:7])
 
+    def _data(self) -> Any:
+        """robosuite's view of the simulator's state, which it types for nobody."""
+        assert self.environment.sim is not None
+        return self.environment.sim.data
+
     def _observe(self) -> dict[str, np.ndarray]:
-        self.eyes.reset(np.array(self.environment.sim.data.qpos))
+        self.eyes.reset(np.array(self._data().qpos))
         return {name: value[None] for name, value in self.eyes.observe().items()}
 
 

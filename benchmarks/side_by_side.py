@@ -112,8 +112,8 @@ def times(work: Callable[[], object], count: int) -> Callable[[], None]:
 def matrix_peak(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
     """FLOP/s of a large square matrix product on this machine now: the median of seven."""
     a = torch.randn(size, size).to(dtype)
-    a @ a
-    return 2 * size**3 / float(np.median([_seconds(lambda: a @ a) for _ in range(7)]))
+    torch.mm(a, a)
+    return 2 * size**3 / float(np.median([_seconds(lambda: torch.mm(a, a)) for _ in range(7)]))
 
 
 def copy_peak(megabytes: int = 256) -> float:

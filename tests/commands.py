@@ -31,9 +31,10 @@ class Called:
 
     @property
     def error(self) -> str:
-        """The one line that says what is wrong; other lines may only tell of progress."""
-        *progress, error = self.err.splitlines()
-        assert all(re.match(r"\d+/\d+ ", line) for line in progress), self.err
+        """The one line that says what is wrong; other lines may only tell of progress and of the
+        settings that were chosen."""
+        *others, error = self.err.splitlines()
+        assert all(re.match(r"\d+/\d+ |  \w+ ", line) for line in others), self.err
         assert error.startswith("outtakes: "), self.err
         return error.removeprefix("outtakes: ")
 

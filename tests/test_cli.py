@@ -30,6 +30,7 @@ from tests.disk import full_after
 VERBS = (
     "demo",
     "triage",
+    "label",
     "collect",
     "import",
     "train",
@@ -258,14 +259,14 @@ def test_parametric_bias_without_a_success(made_datasets: Path, tmp_path: Path) 
 @pytest.mark.parametrize("verb", ["triage", "train"])
 def test_no_dataset(verb: str, tmp_path: Path) -> None:
     line = refused(verb, tmp_path / "pusht", *TINY, "--out", tmp_path / "out")
-    assert "no such dataset folder" in line and "pusht" in line and "hf download" in line
+    assert "no such dataset folder" in line and "pusht" in line and "owner/name" in line
     assert fingerprint(tmp_path) == {}
 
 
 @pytest.mark.parametrize("verb", ["triage", "train"])
 def test_short_episodes(verb: str, made_datasets: Path, tmp_path: Path) -> None:
     arguments = (verb, made_datasets / "lift", "--recipe", "smoke", "--out", tmp_path / "out")
-    line = refused(*arguments)
+    line = refused(*arguments, "--chunk", "16")
     assert "12 frames are fewer than an action chunk of 16" in line and "episode 0" in line
     assert "--chunk 12" in line and "--short-episodes pad" in line
     assert fingerprint(tmp_path) == {}
@@ -275,7 +276,14 @@ def test_short_episodes_may_be_padded(made_datasets: Path, tmp_path: Path) -> No
     arguments = ("--recipe", "smoke", "--steps", "2", "--seeds", "0", "--short-episodes", "pad")
     called = done("train", made_datasets / "lift", *arguments, "--out", tmp_path / "out")
     assert called.out.startswith("Run: ")
-    assert (tmp_path / "out" / "runs" / "act-pb" / "seed-0" / FILE).exists()
+    assert Checkpoint.load(tmp_path / "out" / "runs" / "act-pb" / "seed-0").act.chunk == 16
+
+
+def test_short_episodes_shorten_the_chunk(made_datasets: Path, tmp_path: Path) -> None:
+    arguments = ("--recipe", "smoke", "--steps", "2", "--seeds", "0", "--out", tmp_path / "out")
+    called = done("train", made_datasets / "lift", *arguments)
+    assert "Chunk     12 steps, 0.6 s" in called.err
+    assert Checkpoint.load(tmp_path / "out" / "runs" / "act-pb" / "seed-0").act.chunk == 12
 
 
 # Runs

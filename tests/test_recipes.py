@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from outtakes.data.demo import DemoSet
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.recipes import PAPER, QUICK, RECIPES, SMOKE, adapt, recipe
+from outtakes.recipes import PAPER, QUICK, RECIPE_FPS, RECIPES, SMOKE, Recipe, adapt, recipe
+from outtakes.sim.environment import make_environment
 from tests.demos import make_demos
 
 
@@ -52,3 +54,55 @@ def test_a_policy_looks_only_when_it_must() -> None:
     assert adapt(SMOKE, without_poses).act.cameras == ("overhead",)
     assert adapt(PAPER, seeing).act.cameras == ("overhead",)
     assert adapt(PAPER, blind).act.cameras == ()
+    assert adapt(SMOKE, seeing, look=True).act.cameras == ("overhead",)
+
+
+# The chunk
+
+
+def at(fps: float, *lengths: int) -> DemoSet:
+    """Demonstrations of these lengths at a frame rate."""
+    demos = make_demos(len(lengths), 0, length=(max(lengths), max(lengths) + 1))
+    rows = np.concatenate([np.arange(n) + i * max(lengths) for i, n in enumerate(lengths)])
+    return replace(
+        demos,
+        fps=fps,
+        starts=np.concatenate([[0], np.cumsum(lengths)]),
+        **{name: getattr(demos, name)[rows] for name in ("state", "environment_state", "action")},
+    )
+
+
+@pytest.mark.parametrize("chosen", RECIPES.values(), ids=RECIPES)
+def test_recipes_are_meant_for_lift_and_do_not_change_there(chosen: Recipe) -> None:
+    assert make_environment(chosen.collect.environment).fps == RECIPE_FPS
+    fitted = adapt(chosen, at(RECIPE_FPS, 400))
+    assert fitted == replace(chosen, act=replace(chosen.act, cameras=()))
+
+
+@pytest.mark.parametrize("chosen", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("fps", [1, 5, 10, 15, 29.97, 30, 50, 60, 100])
+def test_a_chunk_lasts_as_long_at_any_frame_rate(chosen: Recipe, fps: float) -> None:
+    fitted = adapt(chosen, at(fps, 1000))
+    half_a_step = 0.5 / fps
+    seconds = max(chosen.act.chunk / RECIPE_FPS, 2 / fps)
+    assert fitted.act.chunk >= 2
+    assert abs(fitted.act.chunk / fps - seconds) <= half_a_step
+    executed = max(chosen.controller.replan / RECIPE_FPS, 1 / fps)
+    assert abs(fitted.controller.replan / fps - executed) <= half_a_step
+    assert fitted.controller.replan <= fitted.act.chunk
+
+
+@pytest.mark.parametrize(("shortest", "chunk"), [(40, 16), (16, 16), (15, 15), (8, 8), (7, 16)])
+def test_a_chunk_is_shortened_to_the_shortest_episode_by_half_at_the_most(
+    shortest: int, chunk: int
+) -> None:
+    fitted = adapt(QUICK, at(20, 40, shortest))
+    assert fitted.act.chunk == chunk
+    assert fitted.controller.replan == min(8, chunk)
+    assert adapt(QUICK, at(20, 40, shortest), pad=True).act.chunk == 16
+
+
+def test_a_chunk_that_was_chosen_stays() -> None:
+    fitted = adapt(QUICK, at(50, 40, 12), chunk=5)
+    assert (fitted.act.chunk, fitted.controller.replan) == (5, 5)
+    assert adapt(QUICK, at(50, 40, 12), chunk=30).controller.replan == 8

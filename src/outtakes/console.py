@@ -76,6 +76,12 @@ class Console:
             left = f", about {_duration(seconds)} left"
         print(f"{done}/{total} {what}{left}", file=sys.stderr, flush=True)
 
+    def note(self, text: str) -> None:
+        """Say something before the work goes on; a program finds it in the JSON object."""
+        self.close()
+        if not self.as_json:
+            print(text, file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """End the progress display."""
         if self._bar is not None:

@@ -10,6 +10,8 @@ import numpy as np
 
 from outtakes.arms import mean_of, run_folder
 from outtakes.data.demo import DemoSet
+from outtakes.data.outcomes import FOLDERS
+from outtakes.data.source import is_pair
 from outtakes.evaluation.exhibits import (
     FilmedRollout,
     RetrievalPlane,
@@ -69,27 +71,42 @@ def show_demo(lab: Lab) -> Path:
         return write_report(gather(lab.out), lab.out)
 
 
-def show_triage(lab: Lab, demos: DemoSet, dataset: Path) -> ReportContent:
-    """Write the report of a triage."""
+def show_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> ReportContent:
+    """Write the report of a triage; `name` is what the user calls the dataset."""
     scores = Scores.load(lab.out / "scores.json")
     selection = Selection.load(lab.out / "selection.json")
     arms = arms_of(demos, scores, selection)
     argument = selection.as_lerobot_argument()
     write_setup(
         lab,
-        title=f"which failures of {dataset.name} to keep",
+        title=f"which failures of {Path(name).name} to keep",
         dataset=dataset.absolute(),
         labels={name: label for name, (label, _) in arms.items()},
         paper={},
         retrained="",
         next_commands=[
-            f"lerobot-train --policy.type=act --dataset.root={dataset} {argument}",
-            f"outtakes train {dataset} --select {lab.out / 'selection.json'} --out {lab.out}",
+            *_lerobot_commands(lab, dataset, argument),
+            f"outtakes train {dataset} --recipe {lab.recipe.name} --image-size "
+            f"{lab.recipe.image_size} {lab.reading.flags()} --select {lab.out / 'selection.json'} "
+            f"--out {lab.out}",
         ],
     )
     content = gather(lab.out)
     write_report(content, lab.out)
     return content
+
+
+def _lerobot_commands(lab: Lab, dataset: Path, argument: str) -> list[str]:
+    """How LeRobot trains on the selection; it first merges a dataset that is two folders."""
+    root, merge = dataset, []
+    if is_pair(dataset):
+        root = lab.out / "merged"
+        merge = [
+            f"lerobot-edit-dataset --new_repo_id local/merged --new_root {root} "
+            f'--operation.type merge --operation.repo_ids "{list(FOLDERS)}" '
+            f'--operation.roots "{[str(dataset / name) for name in FOLDERS]}"'
+        ]
+    return [*merge, f"lerobot-train --policy.type=act --dataset.root={root} {argument}"]
 
 
 def film_runs(lab: Lab, runs: Sequence[Path], count: int) -> list[Path]:

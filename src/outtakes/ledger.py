@@ -43,6 +43,7 @@ def write_setup(
     content = {
         "title": title,
         "dataset": str(dataset),
+        "reading": lab.reading.as_json(),
         "labels": dict(labels),
         "paper": dict(paper),
         "retrained": retrained,

@@ -128,15 +128,52 @@ PAPER = Recipe(
 """The paper's own settings (Sec. 4.1): two cameras at 224², 100,000 steps. For a GPU."""
 
 
-def adapt(recipe: Recipe, demos: DemoSet) -> Recipe:
+RECIPE_FPS = 20
+"""Frames a second that the recipes' chunks are meant for: Lift's."""
+
+
+def adapt(
+    recipe: Recipe,
+    demos: DemoSet,
+    *,
+    look: bool = False,
+    chunk: int | None = None,
+    pad: bool = False,
+) -> Recipe:
     """Fit a recipe to what a dataset offers.
 
     Without object poses the policy must see: it then looks through every camera. A recipe that
     names cameras looks through all the dataset has.
+
+    Args:
+        recipe: settings for Lift.
+        demos: the dataset.
+        look: look through every camera in any case, as the user has chosen them.
+        chunk: action steps predicted at once, when the user has chosen; else see `fitting_chunk`.
+        pad: whether episodes may be shorter than a chunk.
     """
-    if demos.images and (recipe.act.cameras or not demos.environment_state.shape[1]):
-        return replace(recipe, act=replace(recipe.act, cameras=tuple(sorted(demos.images))))
-    return replace(recipe, act=replace(recipe.act, cameras=()))
+    look = look or bool(recipe.act.cameras) or not demos.environment_state.shape[1]
+    cameras = tuple(sorted(demos.images)) if look else ()
+    replan = recipe.controller.replan
+    if chunk is None:
+        chunk = fitting_chunk(recipe, demos, pad=pad)
+        replan = max(1, round(replan * demos.fps / RECIPE_FPS))
+    return replace(
+        recipe,
+        act=replace(recipe.act, cameras=cameras, chunk=chunk),
+        controller=replace(recipe.controller, replan=min(replan, chunk)),
+    )
+
+
+def fitting_chunk(recipe: Recipe, demos: DemoSet, *, pad: bool) -> int:
+    """As many steps as last as long as the recipe's chunk does at 20 frames a second.
+
+    Unless episodes may be padded, it is shortened to the shortest of them, but by half at the
+    most: one stub of an episode must not decide for all others.
+    """
+    wanted = max(2, round(recipe.act.chunk * demos.fps / RECIPE_FPS))
+    shortest = int(demos.lengths.min())
+    return shortest if not pad and wanted / 2 <= shortest < wanted else wanted
 
 
 RECIPES = {recipe.name: recipe for recipe in (QUICK, SMOKE, PAPER)}

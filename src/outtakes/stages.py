@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,12 +22,13 @@ from outtakes.arms import (
 )
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_rate
 from outtakes.files import read_json, write_json
-from outtakes.recipes import Recipe
+from outtakes.recipes import Recipe, adapt
 from outtakes.selection.score import combine, score_run
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection
@@ -37,6 +39,8 @@ from outtakes.training.monitor import open_monitor
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
+ShortEpisodes = Literal["shorten", "pad"]
+"""For episodes shorter than a chunk: make the chunk shorter, or repeat their last action."""
 _EPISODES_OF_ONE_PROCESS = 10
 """So few are collected sooner than processes start."""
 
@@ -51,6 +55,8 @@ class Lab:
     workers: int | None = None
     """Processes; as many as there are cores when None."""
     progress: Progress | None = None
+    reading: Reading = field(default_factory=Reading)
+    """How the dataset is read; the image size is the recipe's."""
 
     def say(self, done: int, total: int, what: str) -> None:
         """Report progress, if anyone listens."""
@@ -102,9 +108,29 @@ def read_demos(lab: Lab, root: Path) -> DemoSet:
     """Read a dataset through the frame cache, at the recipe's image size."""
     return read_dataset(
         root,
-        image_size=lab.recipe.image_size,
+        replace(lab.reading, image_size=lab.recipe.image_size),
         progress=lambda done, total: lab.say(done, total, "decode"),
     )
+
+
+def fitted(lab: Lab, demos: DemoSet, *, chunk: int | None, short_episodes: ShortEpisodes) -> Lab:
+    """The experiment with its recipe fitted to a dataset.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        chunk: action steps predicted at once; chosen by itself when None.
+        short_episodes: see `ShortEpisodes`.
+
+    Raises:
+        DatasetError: when an episode is too short for a chunk.
+    """
+    pad = short_episodes == "pad"
+    look = lab.reading.cameras is not None
+    recipe = adapt(lab.recipe, demos, look=look, chunk=chunk, pad=pad)
+    if not pad:
+        check_lengths(demos, recipe.act.chunk)
+    return replace(lab, recipe=recipe)
 
 
 def check_both_outcomes(demos: DemoSet) -> None:
@@ -132,7 +158,7 @@ def _check_present(demos: DemoSet, outcome: Outcome, needed_for: str) -> None:
         raise DatasetError(
             f"no {outcome.value} to {needed_for} among {episodes}",
             where=demos.name,
-            remedy="add some, or correct the labels in episode_labels.json",
+            remedy="add some, or correct the labels in episode_labels.json with 'outtakes label'",
         )
 
 

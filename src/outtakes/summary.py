@@ -13,6 +13,7 @@ import numpy as np
 from outtakes.arms import run_folder
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, read_metadata
+from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.exhibits import RetrievalPlane, load_films
@@ -59,7 +60,8 @@ class Folder:
         """The dataset, with its images."""
         root = Path(self.setup["dataset"])
         root = root if root.is_absolute() else self.out / root
-        return read_dataset(root, image_size=self.setup["recipe"]["image_size"])
+        size = self.setup["recipe"]["image_size"]
+        return read_dataset(root, Reading.from_json(self.setup.get("reading", {}), size))
 
     @cached_property
     def metadata(self) -> dict[int, dict[str, Any]]:
@@ -347,6 +349,7 @@ def _provenance(folder: Folder) -> dict[str, str]:
     return {
         "Dataset": f"{demos.name}: {successes} successes, {len(demos) - successes} failures, "
         f"{len(demos.action)} frames at {demos.fps:g} Hz",
+        **({"Left out as corrupt": _left_out(demos)} if demos.provenance.skipped else {}),
         "Dataset hash": demos.content_hash,
         "Recipe": f"{recipe['name']}: {recipe['train']['steps']} steps, batch "
         f"{recipe['train']['batch_size']}, chunk {recipe['act']['chunk']}, width "
@@ -359,3 +362,7 @@ def _provenance(folder: Folder) -> dict[str, str]:
         "Time taken": ", ".join(f"{stage} {s / 60:.1f} min" for stage, s in seconds.items()),
         "Finished": setup["finished"],
     }
+
+
+def _left_out(demos: DemoSet) -> str:
+    return "; ".join(f"episode {e}: {why}" for e, why in demos.provenance.skipped.items())

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError, MachineError
 from tests.data.episodes import LENGTHS
@@ -67,7 +68,7 @@ def cut_in_half(path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path, cache: Path) -> None:
-    assert_refused(tmp_path / "lerobot" / "pusht", cache, "pusht", "hf download")
+    assert_refused(tmp_path / "lerobot" / "pusht", cache, "pusht", "owner/name")
 
 
 def test_a_file(tmp_path: Path, cache: Path) -> None:
@@ -81,19 +82,7 @@ def test_some_other_folder(tmp_path: Path, cache: Path) -> None:
     assert_refused(tmp_path / "other", cache, "not a LeRobot dataset", "meta/info.json", "other")
 
 
-def test_version_2_names_the_converter(dataset: Path, cache: Path) -> None:
-    edit_info(dataset, lambda info: info.update(codebase_version="v2.1"))
-    assert_refused(
-        dataset,
-        cache,
-        "v2.1",
-        "python -m lerobot.scripts.convert_dataset_v21_to_v30",
-        f"--root={dataset}",
-        "--push-to-hub=false",
-    )
-
-
-@pytest.mark.parametrize("version", ["v1.6", "v4.0", None])
+@pytest.mark.parametrize("version", ["v1.6", "v2.0", "v4.0", None])
 def test_other_versions(dataset: Path, cache: Path, version: str | None) -> None:
     edit_info(dataset, lambda info: info.update(codebase_version=version))
     assert_refused(dataset, cache, f"version {version}", "v3.0")
@@ -328,4 +317,4 @@ def test_images_of_two_sizes(
     column = "videos/observation.images.overhead/file_index"
     edit_column(index, column, lambda files: [*files[:-1], 1])
     assert_refused(dataset, cache, "(128, 128, 3)", str(second), "episode 5")
-    assert read_dataset(dataset, image_size=32).images["overhead"].shape[1:] == (32, 32, 3)
+    assert read_dataset(dataset, Reading(image_size=32)).images["overhead"].shape[1:] == (32, 32, 3)

@@ -27,6 +27,7 @@ from outtakes.data.lerobot import (
     read_metadata,
     write_dataset,
 )
+from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError, MachineError, UnknownName
 from tests.data.episodes import LENGTHS, SIZE, frame, recording
@@ -208,7 +209,7 @@ def test_the_order_of_stored_rows_does_not_matter(by_lerobot: Path, tmp_path: Pa
 
 
 def test_stored_images_come_back_exactly(by_lerobot: Path) -> None:
-    demos = read_dataset(by_lerobot, cameras=["wrist", "image"])
+    demos = read_dataset(by_lerobot, Reading(cameras=["wrist", "image"]))
     originals = np.stack([frame(e, t) for e, n in enumerate(LENGTHS) for t in range(n)])
     np.testing.assert_array_equal(demos.images["wrist"], 255 - originals)
     np.testing.assert_array_equal(demos.images["image"], originals[:, :48, :32])
@@ -216,16 +217,16 @@ def test_stored_images_come_back_exactly(by_lerobot: Path) -> None:
 
 def test_only_the_cameras_asked_for_are_read(by_lerobot: Path) -> None:
     assert set(read_dataset(by_lerobot).images) == {"overhead", "wrist", "image"}
-    assert set(read_dataset(by_lerobot, cameras=["wrist"]).images) == {"wrist"}
+    assert set(read_dataset(by_lerobot, Reading(cameras=["wrist"])).images) == {"wrist"}
 
 
 def test_an_unknown_camera_is_answered_with_the_known(pristine: Path) -> None:
     with pytest.raises(UnknownName, match="'overhed': did you mean 'overhead'"):
-        read_dataset(pristine, cameras=["overhed"])
+        read_dataset(pristine, Reading(cameras=["overhed"]))
 
 
 def test_images_are_averaged_down_to_squares(by_lerobot: Path) -> None:
-    demos = read_dataset(by_lerobot, cameras=["wrist", "image"], image_size=16)
+    demos = read_dataset(by_lerobot, Reading(cameras=["wrist", "image"], image_size=16))
     assert {images.shape[1:] for images in demos.images.values()} == {(16, 16, 3)}
     original = (255 - frame(0, 0)).reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
     assert np.abs(demos.images["wrist"][0] - original).max() <= 1
@@ -233,7 +234,7 @@ def test_images_are_averaged_down_to_squares(by_lerobot: Path) -> None:
 
 def test_nothing_observed_is_refused(by_lerobot: Path) -> None:
     with pytest.raises(DatasetError, match="nothing observed"):
-        read_dataset(by_lerobot, cameras=[])
+        read_dataset(by_lerobot, Reading(cameras=[]))
 
 
 # The cache
@@ -323,8 +324,12 @@ def test_a_new_label_is_seen(edited: Path) -> None:
 
 def test_each_request_has_a_cache_of_its_own(pristine: Path, cache: Path) -> None:
     read_dataset(pristine)
-    assert read_dataset(pristine, image_size=32).images["overhead"].shape[1:] == (32, 32, 3)
-    assert read_dataset(pristine, cameras=[]).images == {}
+    assert read_dataset(pristine, Reading(image_size=32)).images["overhead"].shape[1:] == (
+        32,
+        32,
+        3,
+    )
+    assert read_dataset(pristine, Reading(cameras=[])).images == {}
     assert len(list(cache.iterdir())) == 3
 
 

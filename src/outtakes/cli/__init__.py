@@ -11,6 +11,7 @@ from tyro.conf import subcommand
 
 from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.importing import Import
+from outtakes.cli.labels import Label
 from outtakes.cli.machine import Doctor
 from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
 from outtakes.cli.verb import Verb
@@ -20,6 +21,7 @@ from outtakes.errors import MachineError, OuttakesError
 _VERBS = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Triage, subcommand("triage")]
+    | Annotated[Label, subcommand("label")]
     | Annotated[Collect, subcommand("collect")]
     | Annotated[Import, subcommand("import")]
     | Annotated[Train, subcommand("train")]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from outtakes.cli.reads import Trains
 from outtakes.cli.verb import Overrides, Verb
 from outtakes.console import Console
 
@@ -34,39 +35,31 @@ class Demo(Overrides):
 
 
 @dataclass
-class Triage(Overrides):
+class Triage(Trains):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
 
-    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """Folder of a LeRobotDataset v3.0 with successes and failures."""
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
     keep: Literal["low", "mid", "high", "random"] = "low"
     """Which failures to keep."""
     count: int = 10
     """How many failures to keep."""
-    short_episodes: Literal["refuse", "pad"] = "refuse"
-    """What to do with episodes shorter than an action chunk."""
 
     def run(self, console: Console) -> None:
         """Triage and say which failures to keep."""
         from outtakes.exhibition import show_triage
-        from outtakes.recipes import adapt
-        from outtakes.stages import check_lengths, read_demos
+        from outtakes.overview import Overview
         from outtakes.triage import triage
 
-        lab = self.lab(self.settings(), self.out, console)
-        demos = read_demos(lab, self.dataset)
-        lab = replace(lab, recipe=adapt(lab.recipe, demos))
-        if self.short_episodes == "refuse":
-            check_lengths(demos, lab.recipe.act.chunk)
+        lab, demos, folder = self.read(self.out, console)
         selection = triage(lab, demos, keep=self.keep, count=self.count)
-        content = show_triage(lab, demos, self.dataset)
-        argument = selection.as_lerobot_argument()
+        content = show_triage(lab, demos, folder, self.dataset)
+        argument, overview = selection.as_lerobot_argument(), Overview(demos, lab.recipe)
         report = (self.out / "report.html").resolve()
         console.result(
-            f"{content.verdict}\n\nKeep: {argument}\nReport: {report}",
+            f"{content.verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {report}",
             {
+                "settings": overview.facts(),
                 "verdict": content.verdict,
                 "kept": selection.kept,
                 "dropped": selection.dropped,

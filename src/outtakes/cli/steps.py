@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.verb import Overrides, Verb, check_given, check_writable, given
+from outtakes.cli.reads import Reads, Trains
+from outtakes.cli.verb import Verb, check_given, check_writable, given
 from outtakes.console import Console
 
 if TYPE_CHECKING:
@@ -51,58 +52,49 @@ class Collect(Verb):
 
 
 @dataclass
-class Train(Overrides):
+class Train(Trains):
     """Train a policy on a dataset, one run a seed."""
 
-    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """Folder of a LeRobotDataset v3.0."""
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
     policy: Literal["act", "act-pb"] = "act-pb"
     """ACT, or ACT with parametric bias and the KL term."""
     select: Path | None = None
     """selection.json naming the episodes to train on; all of them when not given."""
-    short_episodes: Literal["refuse", "pad"] = "refuse"
-    """What to do with episodes shorter than an action chunk."""
     wandb: bool = False
     """Also log to Weights & Biases."""
 
     def run(self, console: Console) -> None:
         """Train every seed and say where the runs are."""
-        from outtakes.recipes import adapt
-        from outtakes.stages import (
-            check_lengths,
-            check_success,
-            load_selection,
-            read_demos,
-            train_seeds,
-        )
+        from outtakes.overview import Overview
+        from outtakes.stages import check_success, load_selection, train_seeds
 
-        lab = self.lab(self.settings(), self.out, console)
-        demos = read_demos(lab, self.dataset)
-        lab = replace(lab, recipe=adapt(lab.recipe, demos))
-        if self.short_episodes == "refuse":
-            check_lengths(demos, lab.recipe.act.chunk)
+        lab, demos, _ = self.read(self.out, console)
         if self.policy == "act-pb":
             check_success(demos)
         episodes = [int(e) for e in demos.episode_indices]
         if self.select is not None:
             episodes = load_selection(self.select, demos).kept
         runs = train_seeds(lab, demos, self.policy, episodes, wandb=self.wandb)
+        overview = Overview(demos, lab.recipe)
         console.result(
-            "\n".join(f"Run: {run}" for run in runs), {"runs": [str(run) for run in runs]}
+            "\n".join(f"Run: {run}" for run in runs) + overview.left_out(),
+            {
+                "settings": overview.facts(),
+                "runs": [str(run) for run in runs],
+            },
         )
 
 
 @dataclass
-class Rank(Verb):
+class Rank(Reads):
     """Rank the failures by the attention of trained runs."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
     """Run folders of act-pb, one a seed."""
     out: Path = Path("scores.json")
     """File to write."""
-    dataset: Path | None = None
+    dataset: str | None = None
     """The dataset, when it is no longer where the runs were trained on it."""
     pairs: int | None = None
     """Estimate each score from about so many (time step, success) pairs drawn at random, with a
@@ -110,6 +102,7 @@ class Rank(Verb):
 
     def run(self, console: Console) -> None:
         """Rank and print the failures, nearest first."""
+        from outtakes.data.hub import local_folder
         from outtakes.recipes import recipe
         from outtakes.selection.pairs import check_count
         from outtakes.stages import rank, read_demos
@@ -118,10 +111,10 @@ class Rank(Verb):
         check_given(self.runs, "run folder")
         if self.pairs is not None:
             check_count(self.pairs)
-        dataset = self.dataset or Path(Checkpoint.load(self.runs[0]).dataset)
-        lab = self.lab(recipe(self.recipe), self.out.absolute().parent, console)
-        demos = read_demos(lab, dataset)
-        scores = rank(lab, demos, self.runs, path=self.out, pairs=self.pairs)
+        trained_on = Path(Checkpoint.load(self.runs[0]).dataset)
+        dataset = trained_on if self.dataset is None else local_folder(self.dataset)
+        lab = self.reading_lab(recipe(self.recipe), self.out.absolute().parent, console)
+        scores = rank(lab, read_demos(lab, dataset), self.runs, path=self.out, pairs=self.pairs)
         heading = " episode  K̄ (nats), nearest first"
         if self.pairs is not None:
             heading += ", ± standard error of the sample"

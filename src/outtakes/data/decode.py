@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data import frames, parquet, video
-from outtakes.data.demo import DemoSet
+from outtakes.data.demo import DemoSet, Provenance
+from outtakes.data.faults import CorruptEpisode, Faults, UnreadableFile
 from outtakes.data.frame_file import FrameFile
-from outtakes.data.layout import Layout, VideoSpans
-from outtakes.data.outcomes import find_outcomes
+from outtakes.data.layout import Layout, VideoSpans, dimension_names
+from outtakes.data.outcomes import Evidence, find_outcomes, frame_columns
+from outtakes.data.reading import Reading
 from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
 from outtakes.errors import DatasetError
 
@@ -24,43 +26,85 @@ def fill_cache(
     draft: Path,
     layout: Layout,
     cameras: Sequence[str],
-    image_size: int | None,
+    reading: Reading,
     content: str,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Fill a cache in the making: numbers first, so that bad ones show before the long decode.
 
+    Episodes whose frames turn out to be corrupt are left out by decoding again without them.
+
     Raises:
+        CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
         DatasetError: when the dataset is damaged, unlabelled, or has nothing to learn from.
     """
-    rows = read_rows(layout)
-    demos = _numbers_alone(layout, rows, content)
-    _check_observed(layout, demos, cameras)
-    count, images = len(demos.action), {}
-    for camera in cameras:
+    wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
+    while True:
+        layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
+        demos = _numbers_alone(layout, rows, reading, content)
+        _check_observed(layout, demos, cameras)
+        faults = Faults(skip=reading.skip_bad)
+        sizes = _write_frames(draft, layout, rows, cameras, reading.image_size, progress, faults)
+        if not faults.found:
+            break
+        layout = layout.without(faults.found)
+    files = {camera: draft / frames.frame_file_name(camera) for camera in cameras}
+    images = {c: np.load(path, mmap_mode="r", allow_pickle=False) for c, path in files.items()}
+    provenance = replace(demos.provenance, stored_sizes=sizes)
+    frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
+
+
+def _write_frames(
+    draft: Path,
+    layout: Layout,
+    rows: Rows,
+    cameras: Sequence[str],
+    image_size: int | None,
+    progress: Callable[[int, int], None] | None,
+    faults: Faults,
+) -> dict[str, tuple[int, int]]:
+    """Write every camera's frames; returns the height and width in which they are stored."""
+    count, sizes = int(layout.starts[-1]), {}
+    for i, camera in enumerate(cameras):
         with FrameFile(draft / frames.frame_file_name(camera), count) as file:
-            for done, (row, frame, where) in enumerate(camera_frames(layout, rows, camera), 1):
-                small = frame if image_size is None else video.resize(frame, image_size)
-                file.write(row, small, where)
+            found = camera_frames(layout, rows, camera, faults)
+            for done, (row, frame, where) in enumerate(found, 1):
+                sizes.setdefault(camera, frame.shape[:2])
+                file.write(row, _sized(frame, image_size), where)
                 if progress is not None:
-                    progress(len(images) * count + done, len(cameras) * count)
-        images[camera] = np.load(file.path, mmap_mode="r", allow_pickle=False)
-    frames.write_numbers(draft, replace(demos, images=images))
+                    progress(i * count + done, len(cameras) * count)
+    return sizes
 
 
-def _numbers_alone(layout: Layout, rows: Rows, content: str) -> DemoSet:
-    starts = np.concatenate([[0], np.cumsum(layout.lengths)])
+def _observed(reading: Reading) -> list[str]:
+    """The vectors that a policy may observe."""
+    asked = ((STATE, reading.state), (ENVIRONMENT_STATE, reading.environment_state))
+    return [name for name, wanted in asked if wanted]
+
+
+def _sized(frame: np.ndarray, size: int | None) -> np.ndarray:
+    return frame if size is None else video.resize(frame, size)
+
+
+def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -> DemoSet:
+    evidence = Evidence.of(layout, rows.columns, reading.labels)
+    outcomes = find_outcomes(evidence, reading.source)
     return DemoSet(
         name=str(layout.root),
         content_hash=content,
         fps=layout.fps,
         episode_indices=layout.episode_indices,
-        successes=find_outcomes(layout.root, layout.episode_indices, starts, rows.columns),
-        starts=starts,
+        successes=np.array([outcomes.successes[int(e)] for e in layout.episode_indices], bool),
+        starts=layout.starts,
         state=rows.vectors(STATE),
         environment_state=rows.vectors(ENVIRONMENT_STATE),
         action=rows.vectors(ACTION),
         tasks=layout.tasks,
+        provenance=Provenance(
+            state_names=dimension_names(layout.features.get(STATE)) if reading.state else (),
+            outcome_sources=outcomes.counts,
+            skipped=layout.left_out,
+        ),
     )
 
 
@@ -75,34 +119,44 @@ def _check_observed(layout: Layout, demos: DemoSet, cameras: Sequence[str]) -> N
         )
 
 
-def camera_frames(layout: Layout, rows: Rows, camera: str) -> Iterator[Placed]:
+def camera_frames(layout: Layout, rows: Rows, camera: str, faults: Faults) -> Iterator[Placed]:
     """Every frame of one camera, decoded once, file after file.
 
     Raises:
-        DatasetError: when a file is missing, damaged, too short or of another frame rate.
+        CorruptEpisode: when a file is missing, damaged or too short; unless faults are gathered.
+        DatasetError: when a video is of another frame rate.
     """
     feature = layout.cameras[camera]
     spans = layout.videos.get(feature)
     if spans is None:
-        return _stored_images(layout, rows, feature)
-    return _video_frames(layout, rows, spans)
+        return _stored_images(layout, rows, feature, faults)
+    return _video_frames(layout, rows, spans, faults)
 
 
-def _video_frames(layout: Layout, rows: Rows, spans: VideoSpans) -> Iterator[Placed]:
+def _video_frames(
+    layout: Layout, rows: Rows, spans: VideoSpans, faults: Faults
+) -> Iterator[Placed]:
     episode = rows.columns["episode_index"]
     file_of = np.repeat(np.asarray(spans.files), layout.lengths)
     times = np.repeat(spans.from_timestamps, layout.lengths) + rows.columns["timestamp"]
     for file in dict.fromkeys(spans.files):
         wanted = np.flatnonzero(file_of == file)
         path = layout.root / file
-        for k, frame in video.frames_at(path, times[wanted], episode[wanted], layout.fps):
+        found = video.frames_at(path, times[wanted], episode[wanted], layout.fps, faults)
+        for k, frame in found:
             yield int(wanted[k]), frame, f"{path}, episode {episode[wanted[k]]}"
 
 
-def _stored_images(layout: Layout, rows: Rows, feature: str) -> Iterator[Placed]:
+def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> Iterator[Placed]:
     episode = rows.columns["episode_index"]
     for file, places in rows.places.items():
         path = layout.root / file
-        for place, content in zip(places, parquet.image_bytes(path, feature), strict=True):
-            where = f"{path}, episode {episode[place]}"
-            yield int(place), video.decode_image(content, where), where
+        for place, content in zip(places.tolist(), parquet.image_bytes(path, feature), strict=True):
+            if place < 0:
+                continue
+            try:
+                yield place, video.decode_image(content, path), f"{path}, episode {episode[place]}"
+            except UnreadableFile as error:
+                faults.report(
+                    CorruptEpisode(int(episode[place]), error.what, file=path, remedy=error.remedy)
+                )

@@ -45,6 +45,20 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """What was found where a `DemoSet` was read, for people; nothing is computed from it."""
+
+    stored_sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Camera name -> height and width of its stored frames."""
+    state_names: Sequence[str] = ()
+    """Names of the dimensions of the state, or empty."""
+    outcome_sources: Mapping[str, int] = field(default_factory=dict)
+    """Where outcomes came from -> how many."""
+    skipped: Mapping[int, str] = field(default_factory=dict)
+    """Episode index of each corrupt episode that was left out -> what is wrong with it."""
+
+
+@dataclass(frozen=True)
 class DemoSet:
     """Every demonstration of one dataset, as flat arrays over all R rows.
 
@@ -77,6 +91,8 @@ class DemoSet:
     """Camera name -> (R, height, width, 3) uint8."""
     tasks: Sequence[str] = ()
     """(N,) task descriptions, or empty."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """Of the set that was read; a subset keeps it."""
 
     def __post_init__(self) -> None:
         self._check_shapes()

@@ -2,7 +2,7 @@
 
 A cache is a folder that holds one `DemoSet`:
 
-    demos.json          name, content hash, frame rate, tasks, camera names and shapes
+    demos.json          name, content hash, frame rate, tasks, cameras' shapes, provenance
     demos.safetensors   every numeric array
     <camera>.npy        (R, height, width, 3) uint8, memory-mapped when read
 
@@ -22,18 +22,20 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from outtakes.data.demo import DemoSet
+from outtakes.data.demo import DemoSet, Provenance
 from outtakes.data.frame_file import FrameFile, flush
 from outtakes.errors import DatasetError, MachineError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout above."""
 
 _NUMBERS = (
@@ -95,6 +97,7 @@ def write_numbers(draft: Path, demos: DemoSet) -> None:
         "fps": demos.fps,
         "tasks": list(demos.tasks),
         "cameras": {camera: list(frames.shape) for camera, frames in demos.images.items()},
+        "provenance": asdict(demos.provenance),
         "numbers": hashlib.blake2b(numbers, digest_size=16).hexdigest(),
     }
     for name, content in (
@@ -232,8 +235,15 @@ def _load(folder: Path) -> DemoSet:
         fps=float(facts["fps"]),
         images={c: _map_frames(folder, c, shape) for c, shape in facts["cameras"].items()},
         tasks=facts["tasks"],
+        provenance=_provenance(facts["provenance"]),
         **{name: tensors[name] for name in _NUMBERS},
     )
+
+
+def _provenance(facts: dict[str, Any]) -> Provenance:
+    # JSON has no integer keys.
+    skipped = {int(episode): str(reason) for episode, reason in facts["skipped"].items()}
+    return Provenance(**{**facts, "skipped": skipped})
 
 
 def _map_frames(folder: Path, camera: str, shape: list[int]) -> np.ndarray:

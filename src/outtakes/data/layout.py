@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,23 @@ class VideoSpans:
     from_timestamps: np.ndarray
     """(N,) seconds from the start of the file to the episode's first frame."""
 
+    def chosen(self, places: np.ndarray) -> VideoSpans:
+        """The spans of the episodes at these places."""
+        return VideoSpans(_chosen(self.files, places), self.from_timestamps[places])
+
+
+def _chosen[T](values: Sequence[T], places: np.ndarray) -> list[T]:
+    return [values[i] for i in places]
+
 
 @dataclass(frozen=True)
 class Layout:
     """The index of one dataset."""
 
     root: Path
+    """Folder that files are relative to."""
+    home: Path
+    """Folder that the user named, where label files are; `root` may be a converted copy of it."""
     fps: float
     features: Mapping[str, Mapping[str, Any]]
     """LeRobot feature name -> dtype, shape and more."""
@@ -48,10 +59,56 @@ class Layout:
     """(N,) int64, frames of each episode."""
     tasks: Sequence[str]
     """(N,) instructions in words."""
-    data_files: Sequence[str]
-    """Parquet files relative to the dataset, each once, in order."""
+    episode_files: Sequence[str]
+    """(N,) parquet file of each episode, relative to the dataset."""
     videos: Mapping[str, VideoSpans]
     """Feature name of each camera stored as video -> its spans."""
+    episode_columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    """Column of `meta/episodes` that is not LeRobot's own -> (N,) values."""
+    parts: Sequence[str] = ("",)
+    """Folders below `root` that each hold a LeRobot dataset: one, unless it is two joined."""
+    index_offsets: Mapping[str, int] = field(default_factory=dict)
+    """Parquet file -> what to add to the episode indices stored in it."""
+    folder_outcomes: Mapping[int, bool] = field(default_factory=dict)
+    """Episode index -> success, where the dataset is two folders."""
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    """Index of each corrupt episode that is left out of all of the above -> what is wrong."""
+
+    def without(self, corrupt: Mapping[int, str]) -> Layout:
+        """The same dataset less these episodes.
+
+        Raises:
+            DatasetError: when that leaves none.
+        """
+        kept = np.flatnonzero(~np.isin(self.episode_indices, list(corrupt)))
+        if not len(kept):
+            raise DatasetError(
+                f"every episode is corrupt: {next(iter(corrupt.values()))}",
+                where=self.home,
+                remedy=_EXPORT,
+            )
+        return replace(
+            self,
+            episode_indices=self.episode_indices[kept],
+            lengths=self.lengths[kept],
+            tasks=_chosen(self.tasks, kept) if self.tasks else (),
+            episode_files=_chosen(self.episode_files, kept),
+            videos={name: spans.chosen(kept) for name, spans in self.videos.items()},
+            episode_columns={
+                n: _chosen(values, kept) for n, values in self.episode_columns.items()
+            },
+            left_out={**self.left_out, **corrupt},
+        )
+
+    @property
+    def data_files(self) -> list[str]:
+        """Parquet files relative to the dataset, each once, in order."""
+        return list(dict.fromkeys(self.episode_files))
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(N + 1,) int64 row offsets of the episodes."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
 
     @property
     def cameras(self) -> dict[str, str]:
@@ -74,14 +131,25 @@ class Layout:
         return list(self.cameras if wanted is None else dict.fromkeys(wanted))
 
     def files(self, cameras: Sequence[str]) -> dict[str, Path]:
-        """Every file that reading these cameras depends on: relative path -> file."""
+        """Every file there is that reading these cameras depends on: relative path -> file."""
         videos = [self.videos.get(self.cameras[camera]) for camera in cameras]
         names = {file for spans in videos if spans for file in spans.files}
         names.update(self.data_files)
-        for folder in ("meta", "data"):
-            found = (self.root / folder).rglob("*")
+        for folder in (f"{part}/{name}" for part in self.parts for name in ("meta", "data")):
+            found = (self.root / folder.lstrip("/")).rglob("*")
             names.update(p.relative_to(self.root).as_posix() for p in found if p.is_file())
-        return {name: self.root / name for name in names}
+        return {name: self.root / name for name in names if (self.root / name).is_file()}
+
+
+def dimension_names(feature: Mapping[str, Any] | None) -> list[str]:
+    """Names of a vector's dimensions, where they are known.
+
+    LeRobot keeps them as a list, or as lists under headings such as "motors".
+    """
+    names = (feature or {}).get("names") or []
+    groups = names.values() if isinstance(names, dict) else [names]
+    flat = [name for group in groups for name in (group if isinstance(group, list) else [group])]
+    return [str(name) for name in flat]
 
 
 def _is_depth(feature: Mapping[str, Any]) -> bool:
@@ -95,30 +163,40 @@ def read_layout(root: Path) -> Layout:
     Raises:
         DatasetError: when there is no dataset, it is of another version, or it is damaged.
     """
-    info = _read_info(root)
+    info = read_info(root)
+    _check_version(root, info)
     episodes = _read_episodes(root)
     column = {name: episodes[name].to_pylist() for name in episodes.column_names}
     _check_lengths(root, column)
+    own = {"episode_index", "length", "tasks", "dataset_from_index", "dataset_to_index"}
     data = _Template(root, info["data_path"], "data_path")
     return Layout(
         root=root,
+        home=root,
         fps=float(info["fps"]),
         features=info["features"],
         episode_indices=np.array(column["episode_index"], dtype=np.int64),
         lengths=np.array(column["length"], dtype=np.int64),
         tasks=[str(tasks[0]) if tasks else "" for tasks in column.get("tasks", [])],
-        data_files=list(dict.fromkeys(data.fill_all(column, "data"))),
+        episode_files=data.fill_all(column, "data"),
         videos=dict(_read_videos(root, info, column)),
+        episode_columns={
+            name: values for name, values in column.items() if name not in own and "/" not in name
+        },
     )
 
 
-def _read_info(root: Path) -> dict[str, Any]:
+def read_info(root: Path) -> dict[str, Any]:
+    """The description of a dataset of any version.
+
+    Raises:
+        DatasetError: when there is no dataset, or its description is damaged.
+    """
     if not root.is_dir():
         raise DatasetError(
             "no such dataset folder",
             where=root,
-            remedy="check the path; fetch a hub dataset first with "
-            "'hf download --repo-type dataset NAME --local-dir DIR'",
+            remedy="check the path; a dataset of the hub is named owner/name",
         )
     path = root / "meta" / "info.json"
     if not path.is_file():
@@ -133,26 +211,26 @@ def _read_info(root: Path) -> dict[str, Any]:
         raise DatasetError(
             f"cannot read the dataset's description ({error})", where=path, remedy=_EXPORT
         ) from error
-    _check_info(root, path, info)
+    _check_info(path, info)
     return info
 
 
 _EXPORT = "restore the file, or export the dataset again"
 
 
-def _check_info(root: Path, path: Path, info: Any) -> None:
-    version = str(info.get("codebase_version")) if isinstance(info, dict) else "none"
-    if version.startswith("v2."):
-        raise DatasetError(
-            f"dataset of version {version}",
-            where=root,
-            remedy="convert it with 'python -m lerobot.scripts.convert_dataset_v21_to_v30 "
-            f"--repo-id={root.parent.name}/{root.name} --root={root} --push-to-hub=false'",
-        )
+def _check_version(root: Path, info: Mapping[str, Any]) -> None:
+    version = str(info.get("codebase_version"))
     if not version.startswith("v3."):
         raise DatasetError(
-            f"dataset of version {version}, Outtakes reads v3.0", where=path, remedy=_EXPORT
+            f"dataset of version {version}, Outtakes reads v3.0 and v2.1",
+            where=root / "meta" / "info.json",
+            remedy="convert it with the LeRobot of its time, or export it again",
         )
+
+
+def _check_info(path: Path, info: Any) -> None:
+    if not isinstance(info, dict):
+        raise DatasetError("no description of a dataset", where=path, remedy=_EXPORT)
     features, fps, data_path = (info.get(key) for key in ("features", "fps", "data_path"))
     sound = isinstance(features, dict) and all(isinstance(f, dict) for f in features.values())
     if not (sound and isinstance(fps, int | float) and fps > 0 and isinstance(data_path, str)):

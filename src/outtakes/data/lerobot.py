@@ -1,8 +1,8 @@
 """LeRobot datasets, in and out.
 
 `write_dataset` records with LeRobot itself, so that its tools, its hub and other trainers open
-what it leaves. `read_dataset` reads any LeRobotDataset v3.0, with images or videos, through the
-frame cache. This is the only module that imports LeRobot, and it never touches the network.
+what it leaves. `read_dataset` reads any LeRobotDataset v3.0 or v2.1, with images or videos, through
+the frame cache. This is the only module that imports LeRobot, and it never touches the network.
 """
 
 from __future__ import annotations
@@ -20,13 +20,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outtakes.data import frames, outcomes
+from outtakes.data import frames
 from outtakes.data.content import content_hash
 from outtakes.data.decode import fill_cache
 from outtakes.data.demo import DemoSet
+from outtakes.data.faults import CorruptEpisode
 from outtakes.data.features import check_recording, describe_features, frame_shape
-from outtakes.data.layout import Layout, read_layout
+from outtakes.data.labels import label_files
+from outtakes.data.layout import Layout
+from outtakes.data.outcomes import Evidence, frame_columns
+from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
+from outtakes.data.rows import read_rows
+from outtakes.data.source import find_layout
 from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 
@@ -243,19 +249,16 @@ def read_metadata(root: Path) -> dict[int, dict[str, Any]]:
 
 def read_dataset(
     path: Path | str,
+    reading: Reading | None = None,
     *,
-    cameras: Sequence[str] | None = None,
-    image_size: int | None = None,
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoSet:
-    """Read a LeRobotDataset v3.0, decoding its frames at most once.
+    """Read a LeRobotDataset v3.0 or v2.1, decoding its frames at most once.
 
     Args:
         path: the dataset's folder.
-        cameras: which cameras, without "observation.images."; all when None, none when empty.
-        image_size: side in pixels of the square that images are averaged down to; as stored
-            when None, and then each camera must keep one size.
+        reading: what to read, and where the outcomes are; everything, from anywhere, when None.
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
         progress: called with (frames decoded so far, frames to decode).
 
@@ -263,34 +266,54 @@ def read_dataset(
         The demonstrations, images memory-mapped from the frame cache.
 
     Raises:
+        CorruptEpisode: when an episode cannot be read; unless `reading.skip_bad`.
         DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
         MachineError: when the cache cannot be written.
     """
-    layout = read_layout(Path(path))
-    chosen = layout.choose_cameras(cameras)
-    content = _hash(layout, chosen, image_size)
+    reading = reading or Reading()
+    layout = find_layout(Path(path), cache_dir)
+    chosen = layout.choose_cameras(reading.cameras)
+    content = _hash(layout, chosen, reading)
     folder = (cache_dir or frames.cache_root()) / content
     demos = _load_whole(folder, content)
     if demos is None:
         with frames.new_cache(folder) as draft:
-            fill_cache(draft, layout, chosen, image_size, content, progress)
-            if _hash(read_layout(layout.root), chosen, image_size) != content:
+            fill_cache(draft, layout, chosen, reading, content, progress)
+            if _hash(find_layout(layout.home, cache_dir), chosen, reading) != content:
                 raise DatasetError(
                     "the dataset changed while it was read",
                     where=path,
                     remedy="wait until it is written, then read it again",
                 )
         demos = frames.load_cache(folder)
+    if not reading.skip_bad:
+        _check_whole(demos, Path(path))
     return replace(demos, name=str(path))
 
 
-def _hash(layout: Layout, cameras: Sequence[str], image_size: int | None) -> str:
-    files = layout.files(cameras)
-    sidecar = layout.root / outcomes.SIDECAR
-    if sidecar.exists():
-        files[outcomes.SIDECAR] = sidecar
-    request = {"format": frames.FORMAT, "cameras": list(cameras), "image_size": image_size}
-    return content_hash(files, request)
+def _check_whole(demos: DemoSet, path: Path) -> None:
+    """Refuse what an earlier read, which was allowed to, left episodes out of."""
+    for episode, why in demos.provenance.skipped.items():
+        raise CorruptEpisode(episode, why, file=path, remedy="repair it")
+
+
+def _hash(layout: Layout, cameras: Sequence[str], reading: Reading) -> str:
+    labels = {path.name: path for path in label_files(layout.home, reading.labels)}
+    return content_hash({**layout.files(cameras), **labels}, reading.request(cameras))
+
+
+def read_evidence(path: Path | str, reading: Reading) -> Evidence:
+    """What a dataset says about how its episodes ended; decodes nothing.
+
+    Raises:
+        DatasetError: when the dataset is missing, damaged, or of another version.
+    """
+    layout = find_layout(Path(path))
+    wanted = frame_columns(layout.features, reading.source)
+    if not wanted:
+        return Evidence.of(layout, {}, reading.labels)
+    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
+    return Evidence.of(layout, rows.columns, reading.labels)
 
 
 def _load_whole(folder: Path, content: str) -> DemoSet | None:

@@ -1,118 +1,259 @@
-"""How each episode ended, from the label conventions in use.
+"""How each episode ended, from wherever a dataset says so.
 
 Sources, in order of precedence; each is looked at only for episodes that no earlier one labels:
 
-1. `episode_labels.json` in the dataset's folder: `{"0": "success", "1": "failure"}`, for some
-   episodes or all of them. It is where a person overrules the dataset.
-2. The per-frame column `next.success`, LeRobot's and Gymnasium's convention.
-3. The per-frame column `is_success`.
-4. The per-frame column `success`.
+1. A label file, where a person overrules the dataset: the one given with `--labels`, else
+   `episode_labels.json`, then `episode_labels.csv` in the dataset's folder.
+2. `folders`: the dataset is two LeRobot datasets, in folders named `success` and `failure`.
+3. A column of `meta/episodes`, one value an episode.
+4. A column of `data/`, one value a frame.
+5. `next.reward`, then `reward`, a column of `data/`, when it is sparse: 0 everywhere but where it
+   is 1, and 1 somewhere. A reward of any other kind says nothing without a threshold.
 
-An episode with a column succeeded if any of its frames says so.
+Columns 3 and 4 are, by precedence, `next.success`, `is_success`, `success` and
+`is_episode_successful`. An episode succeeded if a value of its own reaches 1; a column of
+`meta/episodes` may also say "success" and "failure" in words. Only the first column of `data/` that
+exists is read, rewards last.
+
+`--outcome-from` names one source and no other is looked at: `labels`, `folders`, or any column, as
+`COLUMN` or as `COLUMN:THRESHOLD`, for example `next.reward:0.9` or `next.done`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.errors import DatasetError
+from outtakes.data.labels import SIDECARS, label_files, read_labels
+from outtakes.errors import DatasetError, UnknownName
 
-SIDECAR = "episode_labels.json"
-"""Name of the file in which a person may label episodes."""
+if TYPE_CHECKING:
+    from outtakes.data.layout import Layout
 
-COLUMNS = ("next.success", "is_success", "success")
-"""Per-frame columns that tell success, by precedence."""
+COLUMNS = ("next.success", "is_success", "success", "is_episode_successful")
+"""Columns that tell success, by precedence."""
+REWARDS = ("next.reward", "reward")
+"""Columns that tell success when they are sparse."""
+FOLDERS: Mapping[str, bool] = {"success": True, "failure": False}
+"""Folders that tell success by their names."""
+_LABELS, _FOLDERS = "labels", "folders"
 
 
-def find_outcomes(
-    root: Path,
-    episode_indices: np.ndarray,
-    starts: np.ndarray,
-    columns: Mapping[str, np.ndarray],
-) -> np.ndarray:
+@dataclass(frozen=True)
+class Source:
+    """Where to look, as `--outcome-from` names it."""
+
+    name: str
+    threshold: float = 1.0
+    """What a value must reach for success."""
+
+    @staticmethod
+    def parse(text: str) -> Source:
+        """`COLUMN` or `COLUMN:THRESHOLD`."""
+        name, _, threshold = text.rpartition(":")
+        try:
+            return Source(name, float(threshold)) if name else Source(text)
+        except ValueError:
+            return Source(text)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a dataset says about how its episodes ended."""
+
+    home: Path
+    """The dataset's folder."""
+    episode_indices: np.ndarray
+    """(N,) int64."""
+    starts: np.ndarray
+    """(N + 1,) row offsets of the episodes."""
+    frame_columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Column of `data/` -> (R,) or (R, d) numbers."""
+    episode_columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    """Column of `meta/episodes` -> (N,) values, None where an episode has none."""
+    folders: Mapping[int, bool] = field(default_factory=dict)
+    """Episode index -> success, where the dataset is two folders."""
+    labels: Path | None = None
+    """A label file to read in place of those in the dataset's folder."""
+    left_out: Collection[int] = ()
+    """Corrupt episodes that are left out; a label file may name them."""
+    numeric_columns: Sequence[str] = ()
+    """Every column of `data/` that could be read, for messages."""
+
+    @property
+    def known_episodes(self) -> list[int]:
+        """Every episode index of the dataset, ascending."""
+        return sorted([*self.episode_indices.tolist(), *self.left_out])
+
+    @staticmethod
+    def of(layout: Layout, columns: Mapping[str, np.ndarray], labels: Path | None) -> Evidence:
+        """What a dataset says, given the columns of `data/` that were read of it."""
+        return Evidence(
+            layout.home,
+            layout.episode_indices,
+            layout.starts,
+            columns,
+            layout.episode_columns,
+            layout.folder_outcomes,
+            labels=labels,
+            left_out=layout.left_out.keys(),
+            numeric_columns=[name for name, f in layout.features.items() if _numeric(f)],
+        )
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How each episode ended, and which source says so."""
+
+    successes: Mapping[int, bool]
+    """Episode index -> whether it succeeded."""
+    sources: Mapping[int, str]
+    """Episode index -> source."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Source -> number of episodes it decides."""
+        return dict(Counter(self.sources.values()))
+
+
+def frame_columns(features: Mapping[str, Mapping[str, Any]], wanted: Source | None) -> list[str]:
+    """The column of `data/` to read for outcomes, or none.
+
+    Args:
+        features: LeRobot feature name -> dtype and more.
+        wanted: the one source to look at, if named.
+    """
+    names = (*COLUMNS, *REWARDS) if wanted is None else (wanted.name,)
+    return [name for name in names if name in features and _numeric(features[name])][:1]
+
+
+def _numeric(feature: Mapping[str, Any]) -> bool:
+    return str(feature.get("dtype")).startswith(("bool", "int", "uint", "float"))
+
+
+def find_outcomes(evidence: Evidence, wanted: Source | None = None) -> Outcomes:
     """Whether each episode succeeded.
 
     Args:
-        root: the dataset's folder.
-        episode_indices: (N,) int64.
-        starts: (N + 1,) row offsets of the episodes.
-        columns: per-frame column name -> (R,) truth values; those not in `COLUMNS` are ignored.
-
-    Returns:
-        (N,) bool.
+        evidence: what the dataset says.
+        wanted: the one source to look at; all by precedence when None.
 
     Raises:
-        DatasetError: when an episode has no label, or a label is none of success and failure.
+        DatasetError: when an episode has no outcome, or a label is none of success and failure.
+        UnknownName: when the source wanted is not there.
     """
-    labels = from_columns(episode_indices, starts, columns)
-    labels |= from_sidecar(root / SIDECAR, episode_indices)
-    unlabelled = [int(e) for e in episode_indices if int(e) not in labels]
+    outcomes = known_outcomes(evidence, wanted)
+    episodes = evidence.episode_indices.tolist()
+    unlabelled = [e for e in episodes if e not in outcomes.successes]
     if unlabelled:
-        raise DatasetError(
-            f"no outcome for episode {unlabelled[0]}; looked for {SIDECAR} and the columns "
-            f"{', '.join(COLUMNS)}",
-            where=root,
-            remedy=f'write {SIDECAR} there: {{"0": "success", "1": "failure", ...}}',
-        )
-    return np.array([labels[int(e)] for e in episode_indices], dtype=bool)
+        raise _no_outcome(evidence, unlabelled[0], wanted)
+    return outcomes
 
 
-def from_columns(
-    episode_indices: np.ndarray, starts: np.ndarray, columns: Mapping[str, np.ndarray]
-) -> dict[int, bool]:
-    """Episode index -> success, from the first of `COLUMNS` there is."""
-    name = next((column for column in COLUMNS if column in columns), None)
-    if name is None:
-        return {}
-    true_before = np.concatenate([[0], np.cumsum(columns[name].astype(bool))])
-    succeeded = true_before[starts[1:]] > true_before[starts[:-1]]
-    return dict(zip(episode_indices.tolist(), succeeded.tolist(), strict=True))
-
-
-def from_sidecar(path: Path, episode_indices: np.ndarray) -> dict[int, bool]:
-    """Episode index -> success, from a label file; empty when there is none.
+def known_outcomes(evidence: Evidence, wanted: Source | None = None) -> Outcomes:
+    """The outcomes there are; episodes without one are left out.
 
     Raises:
-        DatasetError: when the file is malformed or names an episode that does not exist.
+        DatasetError: when a label is none of success and failure.
+        UnknownName: when the source wanted is not there.
     """
-    if not path.exists():
-        return {}
-    known = set(episode_indices.tolist())
-    return dict(_label(path, key, value, known) for key, value in _entries(path).items())
+    successes: dict[int, bool] = {}
+    sources: dict[int, str] = {}
+    found = _by_precedence(evidence) if wanted is None else _named(evidence, wanted)
+    for source, labels in found:
+        for episode, success in labels.items():
+            if episode not in successes and episode not in evidence.left_out:
+                successes[episode], sources[episode] = success, source
+    return Outcomes(successes, sources)
 
 
-def _entries(path: Path) -> dict[str, object]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"cannot read the labels ({error})", where=path, remedy="mend the file"
-        ) from error
-    if not isinstance(entries, dict):
-        raise DatasetError(
-            f"labels are a {type(entries).__name__}",
-            where=path,
-            remedy='write an object: {"0": "success", "1": "failure", ...}',
-        )
-    return entries
+_Labels = tuple[str, dict[int, bool]]
+"""A source and the episodes it labels."""
 
 
-def _label(path: Path, key: str, value: object, known: set[int]) -> tuple[int, bool]:
-    if not key.isdecimal() or int(key) not in known:
-        raise DatasetError(
-            f"label for episode {key!r}, which the dataset does not have",
-            where=path,
-            remedy=f"use episode indices between {min(known)} and {max(known)}",
-        )
-    if value not in (Outcome.SUCCESS, Outcome.FAILURE):
-        raise DatasetError(
-            f"label {value!r} of episode {key}",
-            where=path,
-            remedy='use "success" or "failure"',
-        )
-    return int(key), value == Outcome.SUCCESS
+def _by_precedence(evidence: Evidence) -> Iterator[_Labels]:
+    yield from _label_files(evidence)
+    if evidence.folders:
+        yield _FOLDERS, dict(evidence.folders)
+    for name in COLUMNS:
+        if name in evidence.episode_columns:
+            yield name, _of_episodes(evidence, Source(name))
+    for name in COLUMNS:
+        if name in evidence.frame_columns:
+            yield name, _of_frames(evidence, Source(name))
+    for name in REWARDS:
+        if name in evidence.frame_columns and _is_sparse(evidence.frame_columns[name]):
+            yield name, _of_frames(evidence, Source(name))
+
+
+def _named(evidence: Evidence, wanted: Source) -> Iterator[_Labels]:
+    if wanted.name == _LABELS:
+        yield from _label_files(evidence)
+    elif wanted.name == _FOLDERS and evidence.folders:
+        yield _FOLDERS, dict(evidence.folders)
+    elif wanted.name in evidence.episode_columns:
+        yield wanted.name, _of_episodes(evidence, wanted)
+    elif wanted.name in evidence.frame_columns:
+        yield wanted.name, _of_frames(evidence, wanted)
+    else:
+        folders = [_FOLDERS] if evidence.folders else []
+        columns = {*evidence.episode_columns, *evidence.numeric_columns}
+        raise UnknownName("outcome source", wanted.name, [_LABELS, *folders, *columns])
+
+
+def _label_files(evidence: Evidence) -> Iterator[_Labels]:
+    for path in label_files(evidence.home, evidence.labels):
+        yield path.name, read_labels(path, evidence.known_episodes)
+
+
+def _of_frames(evidence: Evidence, source: Source) -> dict[int, bool]:
+    """An episode succeeded if any of its frames says so."""
+    values = evidence.frame_columns[source.name]
+    reached = (values.reshape(len(values), -1) >= source.threshold).any(axis=1)
+    before = np.concatenate([[0], np.cumsum(reached)])
+    succeeded = before[evidence.starts[1:]] > before[evidence.starts[:-1]]
+    return dict(zip(evidence.episode_indices.tolist(), succeeded.tolist(), strict=True))
+
+
+def _of_episodes(evidence: Evidence, source: Source) -> dict[int, bool]:
+    pairs = zip(
+        evidence.episode_indices.tolist(), evidence.episode_columns[source.name], strict=True
+    )
+    return {e: _verdict(evidence, source, e, value) for e, value in pairs if value is not None}
+
+
+def _verdict(evidence: Evidence, source: Source, episode: int, value: object) -> bool:
+    if isinstance(value, bool | int | float):
+        return value >= source.threshold
+    if value in (Outcome.SUCCESS, Outcome.FAILURE):
+        return value == Outcome.SUCCESS
+    raise DatasetError(
+        f"{source.name} is {value!r} for episode {episode}",
+        where=evidence.home / "meta" / "episodes",
+        remedy="name another source with --outcome-from, or label the episodes with "
+        "'outtakes label'",
+    )
+
+
+def _is_sparse(rewards: np.ndarray) -> bool:
+    return bool(np.isin(rewards, (0, 1)).all() and rewards.any())
+
+
+def _no_outcome(evidence: Evidence, episode: int, wanted: Source | None) -> DatasetError:
+    looked_for = (
+        f"{', '.join(SIDECARS)}, folders {' and '.join(FOLDERS)}, the columns "
+        f"{', '.join(COLUMNS)} and a sparse {REWARDS[0]}"
+        if wanted is None
+        else wanted.name
+    )
+    return DatasetError(
+        f"no outcome for episode {episode}; looked for {looked_for}",
+        where=evidence.home,
+        remedy="label episodes with 'outtakes label', or name a column with --outcome-from",
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from outtakes.data.faults import UnreadableFile
 from outtakes.errors import DatasetError, MachineError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ IMAGE_BATCH = 64
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises while it reads `path` into a `DatasetError`."""
+    """Turn what pyarrow raises while it reads `path` into an `UnreadableFile`."""
     try:
         import pyarrow as pa
     except ModuleNotFoundError as error:
@@ -31,7 +32,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         what = "missing" if isinstance(error, FileNotFoundError) else "truncated or damaged"
-        raise DatasetError(
+        raise UnreadableFile(
             f"parquet file is {what}", where=path, remedy="restore it, or export again"
         ) from error
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from outtakes.data.faults import CorruptEpisode, Faults, UnreadableFile
 from outtakes.errors import DatasetError, MachineError
 
 if TYPE_CHECKING:
@@ -23,43 +25,52 @@ RATE_TOLERANCE = 0.02
 
 
 def frames_at(
-    path: Path, times: np.ndarray, episodes: np.ndarray, fps: float
+    path: Path, times: np.ndarray, episodes: np.ndarray, fps: float, faults: Faults
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Decode a video once, from start to end, and yield the frames wanted.
 
     Args:
         path: the video.
         times: (K,) seconds from the start of the video.
-        episodes: (K,) episode that each frame belongs to, for messages.
+        episodes: (K,) episode that each frame belongs to.
         fps: frames a second of the dataset.
+        faults: told of every episode that lacks a frame.
 
     Yields:
         k and the (height, width, 3) uint8 frame at `times[k]`, in the order of the video.
 
     Raises:
-        DatasetError: when the video is missing, damaged, of another frame rate or too short.
+        CorruptEpisode: when the video is missing, damaged or too short; unless faults are gathered.
+        DatasetError: when it is of another frame rate.
     """
-    order = np.argsort(times, kind="stable")
+    waiting = deque(np.argsort(times, kind="stable").tolist())
     tolerance = TIMING_TOLERANCE / fps
-    wanted = 0
-    for time, frame in _decode(path, fps):
-        while wanted < len(order) and times[order[wanted]] <= time + tolerance:
-            k = int(order[wanted])
-            if times[k] < time - tolerance:
-                raise _no_frame(path, times[k], episodes[k])
-            yield k, frame.to_ndarray(format="rgb24")
-            wanted += 1
-        if wanted == len(order):
-            return
-    k = int(order[wanted])
-    raise _no_frame(path, times[k], episodes[k])
+    damage: UnreadableFile | None = None
+    try:
+        for time, frame in _decode(path, fps):
+            while waiting and times[waiting[0]] < time - tolerance:
+                k = waiting.popleft()
+                faults.report(_no_frame(path, float(times[k]), int(episodes[k]), None))
+            while waiting and times[waiting[0]] <= time + tolerance:
+                yield waiting.popleft(), frame.to_ndarray(format="rgb24")
+            if not waiting:
+                return
+    except UnreadableFile as error:
+        damage = error
+    for k in waiting:
+        faults.report(_no_frame(path, float(times[k]), int(episodes[k]), damage))
 
 
-def _no_frame(path: Path, time: float, episode: int) -> DatasetError:
-    return DatasetError(
+def _no_frame(
+    path: Path, time: float, episode: int, damage: UnreadableFile | None
+) -> CorruptEpisode:
+    if damage is not None:
+        return CorruptEpisode(episode, damage.what, file=path, remedy=damage.remedy)
+    return CorruptEpisode(
+        episode,
         f"no frame at {time:.3f} s of the video",
-        where=f"{path}, episode {episode}",
-        remedy="the video is cut short or out of step with the data; restore it or export again",
+        file=path,
+        remedy="the video is damaged or out of step with the data; restore it or export again",
     )
 
 
@@ -72,12 +83,12 @@ def _decode(path: Path, fps: float) -> Iterator[tuple[float, av.VideoFrame]]:
             "decoding videos needs PyAV", remedy="pip install 'outtakes[data]'"
         ) from error
     if not path.is_file():
-        raise DatasetError("missing video", where=path, remedy="restore it, or export again")
+        raise UnreadableFile("missing video", where=path, remedy="restore it, or export again")
     try:
         with av.open(str(path)) as container:
             yield from _timed_frames(container, path, fps)
     except av.error.FFmpegError as error:
-        raise DatasetError(
+        raise UnreadableFile(
             f"video is truncated or damaged ({error.strerror})",
             where=path,
             remedy="restore it, or export the dataset again",
@@ -87,6 +98,8 @@ def _decode(path: Path, fps: float) -> Iterator[tuple[float, av.VideoFrame]]:
 def _timed_frames(
     container: av.container.InputContainer, path: Path, fps: float
 ) -> Iterator[tuple[float, av.VideoFrame]]:
+    from av import VideoFrame
+
     if not container.streams.video:
         raise DatasetError("no video stream", where=path, remedy="export the dataset again")
     stream = container.streams.video[0]
@@ -98,16 +111,27 @@ def _timed_frames(
             where=path,
             remedy="set fps in meta/info.json right, or encode the video again",
         )
-    for frame in container.decode(stream):
-        if frame.time is not None:
-            yield frame.time, frame
+    for packet in container.demux(stream):
+        for frame in _decoded(packet):
+            if isinstance(frame, VideoFrame) and frame.time is not None and not frame.is_corrupt:
+                yield frame.time, frame
 
 
-def decode_image(content: bytes, where: str) -> np.ndarray:
-    """(height, width, 3) uint8 of a PNG or JPEG file's bytes, which come from `where`.
+def _decoded(packet: av.Packet) -> Sequence[object]:
+    """The frames that come out when a packet goes in; a damaged one gives none, which shows."""
+    from av.error import InvalidDataError
+
+    try:
+        return packet.decode()
+    except InvalidDataError:
+        return ()
+
+
+def decode_image(content: bytes, where: str | Path) -> np.ndarray:
+    """(height, width, 3) uint8 of a PNG or JPEG file's bytes, found at `where`.
 
     Raises:
-        DatasetError: when they are neither, or are damaged.
+        UnreadableFile: when they are neither, or are damaged.
     """
     from PIL import Image
 
@@ -116,7 +140,7 @@ def decode_image(content: bytes, where: str) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     # Pillow raises SyntaxError and ValueError, too, for damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(
+        raise UnreadableFile(
             f"an image cannot be decoded ({error})", where=where, remedy="export the dataset again"
         ) from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.data.outcomes import from_sidecar
+from outtakes.data.labels import read_labels
 from outtakes.errors import DatasetError
 from outtakes.importers.hdf5 import Node
 from outtakes.importers.options import ImportOptions
@@ -96,7 +96,7 @@ def read_told(options: ImportOptions, demos: Sequence[str]) -> Told:
         raise DatasetError(
             f"no number in the name {demos[0]}", where=options.labels, remedy="use --outcome"
         )
-    return Told(from_sidecar(options.labels, np.array(numbers)), outcome)
+    return Told(read_labels(options.labels, numbers), outcome)
 
 
 def demo_number(demo: str) -> int | None:

@@ -180,10 +180,9 @@ class DecoderLayer(nn.Module):
     ) -> Tensor:
         """(copies · B, L, D) -> the same, with the logits above and the memory (B, M, D)."""
         attention = self.self_attention
-        if x is None:
-            value = attention.value.bias.expand(len(logits), len(positions), -1)
-        else:
-            value = attention.value(x)
+        # The projection of zeros is its constant term.
+        constant = attention.value.bias.expand(len(logits), len(positions), -1)
+        value = constant if x is None else attention.value(x)
         if bias is not None:
             value = value + bias.value
         attended = self.dropout(
@@ -246,6 +245,7 @@ class Decoder(nn.Module):
         x, all_logits = None, []
         for i, layer in enumerate(self.layers):
             bias = biases[i] if biases is not None else None
+            assert isinstance(layer, DecoderLayer)
             logits = layer.self_attention_logits(x, positions, bias)
             logits = logits.expand(len(memory) * copies, -1, -1, -1)
             all_logits.append(logits)

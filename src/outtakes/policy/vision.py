@@ -77,6 +77,7 @@ class ResidualBlock(nn.Module):
         if self.downsample is None:
             return x
         convolution, norm = self.downsample
+        assert isinstance(convolution, nn.Conv2d) and isinstance(norm, FrozenBatchNorm)
         return norm.after(convolution, x)
 
 

@@ -133,7 +133,8 @@ def _check(checkpoint: Checkpoint, demos: DemoSet) -> None:
         raise CheckpointError(
             f"seed {checkpoint.seed} was trained on other data ({checkpoint.dataset})",
             where=demos.name,
-            remedy="give the dataset of the runs and the --recipe they were trained with",
+            remedy="give the dataset, the labels and the flags that the runs were trained with, "
+            "--recipe included",
         )
     missing = set(checkpoint.episodes) - set(demos.episode_indices.tolist())
     if missing:

@@ -1,0 +1,93 @@
+"""What all verbs that read a dataset share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from outtakes.cli.verb import Overrides, Verb
+from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.data.demo import DemoSet
+    from outtakes.data.reading import Reading
+    from outtakes.recipes import Recipe
+    from outtakes.stages import Lab
+
+
+@dataclass(kw_only=True)
+class Labelled(Verb):
+    """What all verbs that look at a dataset take: where its outcomes are, and what to do about
+    corrupt episodes."""
+
+    outcome_from: str | None = None
+    """The one source of outcomes: labels, folders, or a column as COLUMN or COLUMN:THRESHOLD, for
+    example next.reward:0.9; looked for everywhere when not given."""
+    labels: Path | None = None
+    """A label file (.json or .csv) in place of those in the dataset's folder."""
+    skip_bad: bool = False
+    """Leave corrupt episodes out, and list them, instead of refusing the dataset."""
+
+    def reading(self) -> Reading:
+        """How to read the dataset."""
+        from outtakes.data.reading import Reading
+
+        labels = None if self.labels is None else self.labels.absolute()
+        return Reading(outcome_from=self.outcome_from, labels=labels, skip_bad=self.skip_bad)
+
+
+@dataclass(kw_only=True)
+class Reads(Labelled):
+    """What to read of a dataset, chosen by itself unless given."""
+
+    cameras: tuple[str, ...] | None = None
+    """Cameras to read, and for the policy to look through; none when given without a name."""
+    image_size: int | None = None
+    """Pixels on a side of the square that images are averaged down to; the recipe's when not
+    given."""
+    state: bool = True
+    """Whether the policy observes the robot's state (observation.state)."""
+    environment_state: bool = True
+    """Whether the policy observes object poses (observation.environment_state)."""
+
+    def reading(self) -> Reading:
+        """How to read the dataset."""
+        return replace(
+            super().reading(),
+            cameras=self.cameras,
+            state=self.state,
+            environment_state=self.environment_state,
+        )
+
+    def reading_lab(self, recipe: Recipe, out: Path, console: Console) -> Lab:
+        """An experiment on a dataset that is read in this way."""
+        if self.image_size is not None:
+            recipe = replace(recipe, image_size=self.image_size)
+        return replace(self.lab(recipe, out, console), reading=self.reading())
+
+
+@dataclass(kw_only=True)
+class Trains(Overrides, Reads):
+    """What verbs share that train on a dataset of the user's own."""
+
+    dataset: Annotated[Positional[str], arg(metavar="DATASET")]
+    """A LeRobot dataset with successes and failures: a folder, or owner/name on the hub."""
+    short_episodes: Literal["shorten", "pad"] = "shorten"
+    """For episodes shorter than an action chunk: shorten the chunk, by half at the most, or
+    repeat their last action."""
+
+    def read(self, out: Path, console: Console) -> tuple[Lab, DemoSet, Path]:
+        """The experiment fitted to the dataset, the dataset and its folder; shows the settings."""
+        from outtakes.data.hub import local_folder
+        from outtakes.overview import Overview
+        from outtakes.stages import fitted, read_demos
+
+        lab = self.reading_lab(self.settings(), out, console)
+        folder = local_folder(self.dataset)
+        demos = read_demos(lab, folder)
+        lab = fitted(lab, demos, chunk=self.chunk, short_episodes=self.short_episodes)
+        console.note(Overview(demos, lab.recipe).table())
+        return lab, demos, folder
