@@ -37,6 +37,7 @@ VERBS = (
     "evaluate",
     "study",
     "report",
+    "review",
     "doctor",
 )
 

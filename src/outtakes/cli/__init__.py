@@ -11,6 +11,7 @@ from tyro.conf import subcommand
 
 from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.machine import Doctor
+from outtakes.cli.review import Review
 from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
 from outtakes.cli.verb import Verb
 from outtakes.console import Console
@@ -26,6 +27,7 @@ _VERBS = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Review, subcommand("review")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

@@ -17,6 +17,9 @@ STATE, ENVIRONMENT_STATE, ACTION = (
     "observation.environment_state",
     "action",
 )
+EVERYTHING = (STATE, ENVIRONMENT_STATE, ACTION, *COLUMNS)
+"""Every numeric column that Outtakes uses."""
+
 _INDEX = ("episode_index", "frame_index", "timestamp")
 
 
@@ -37,14 +40,17 @@ class Rows:
         return np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32)
 
 
-def read_rows(layout: Layout) -> Rows:
-    """Read every numeric column that Outtakes uses.
+def read_rows(layout: Layout, wanted: Sequence[str] = EVERYTHING) -> Rows:
+    """Read numeric columns and check them against the index.
+
+    Args:
+        layout: the dataset's index.
+        wanted: which columns; those that the dataset lacks are left out.
 
     Raises:
         DatasetError: when a file is damaged, episodes differ in shape, or the rows are not those
             that the index tells.
     """
-    wanted = (STATE, ENVIRONMENT_STATE, ACTION, *COLUMNS)
     names = [*_INDEX, *(name for name in wanted if name in layout.features)]
     files = [_read_file(layout, file, names) for file in layout.data_files]
     columns = {name: _joined(layout, name, [file[name] for file in files]) for name in names}
