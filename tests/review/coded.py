@@ -25,7 +25,7 @@ def coded_frame(number: int, episode: int) -> np.ndarray:
 
 READ_CODE = """picture => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 128, height: 32 });
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0, 128, 32);
   const { data } = context.getImageData(0, 0, 128, 32);
   const read = (y) => {

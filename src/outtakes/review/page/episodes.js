@@ -40,7 +40,7 @@ export class Episodes {
 }
 
 export const outcomeOf = (each) => each.label ?? each.recorded;
-export const sourceOf = (each) => (each.label ? "a person" : each.source);
+export const sourceOf = (each) => (each.label ? "by a person" : each.source && `from ${each.source}`);
 
 const compare = (x, y) => (x < y ? -1 : Number(x > y));
 

@@ -75,7 +75,7 @@ function fillRow(row, each) {
     text("span", seconds(each.length), "length"),
     text("span", each.dropped ? "dropped" : "", "kept"),
     text("small", each.task, "task"),
-    text("small", sourceOf(each) && `by ${sourceOf(each)}`, "source"),
+    text("small", sourceOf(each), "source"),
   );
   row.classList.toggle("is-dropped", each.dropped);
 }
@@ -118,12 +118,11 @@ function clips(each) {
 }
 
 function showEpisode() {
-  const source = sourceOf(current);
   find("title").textContent = `Episode ${current.episode}`;
   find("task").textContent = current.task;
   find("facts").replaceChildren(
     outcomeBadge(current),
-    text("span", source ? `by ${source}` : "", "muted"),
+    text("span", sourceOf(current), "muted"),
     text("span", current.rank ? `rank ${current.rank[0]}, ${current.rank[1].toPrecision(3)} nats` : "", "muted"),
     text("span", current.dropped ? "dropped" : "kept", current.dropped ? "tag dropped" : "tag"),
   );
