@@ -1,9 +1,10 @@
 """How long after opening it the review page shows the first frame of a dataset's video.
 
-Run it with `python benchmarks/review_page.py`: it records a dataset with LeRobot (500 episodes of
-two cameras take some minutes), serves it, and opens the page in headless Chromium several times,
-each time in a browser that has seen nothing before. The clock starts with the navigation and stops
-when the last of the cameras has presented a frame (`requestVideoFrameCallback`).
+Run it with `python -m benchmarks.review_page`. It records a small dataset with LeRobot, or takes
+one, and repeats its episodes, in the videos too, until there are 500. It then serves that and opens
+the page in headless Chromium several times, each time in a browser that has seen nothing before.
+The clock starts with the navigation and stops when the last of the cameras has presented a frame
+(`requestVideoFrameCallback`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -23,7 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from tests.review.many import repeated
 
+from outtakes.data.layout import read_layout
 from outtakes.data.lerobot import write_dataset
 from outtakes.data.recording import Recording
 
@@ -83,12 +85,10 @@ def serving(dataset: Path) -> Iterator[str]:
             process.terminate()
 
 
-def recorded(root: Path, episodes: int, frames: int, size: int) -> Path:
-    """A dataset of two cameras; what they see is a noisy table and a square that crosses it."""
-    if not root.exists():
-        rng = np.random.default_rng(0)
-        write_dataset(root, (_recording(e, frames, size, rng) for e in range(episodes)), fps=FPS)
-    return root
+def record(root: Path, frames: int, size: int) -> Path:
+    """A dataset of 20 episodes; its two cameras see a square that crosses a speckled table."""
+    rng = np.random.default_rng(0)
+    return write_dataset(root, (_recording(e, frames, size, rng) for e in range(20)), fps=FPS)
 
 
 def _recording(episode: int, frames: int, size: int, rng: np.random.Generator) -> Recording:
@@ -113,22 +113,22 @@ def _recording(episode: int, frames: int, size: int, rng: np.random.Generator) -
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--small", type=Path, help="dataset to repeat; recorded when not given")
     parser.add_argument("--episodes", type=int, default=500)
-    parser.add_argument("--frames", type=int, default=60, help="of each episode")
-    parser.add_argument("--size", type=int, default=128, help="pixels a side")
+    parser.add_argument("--frames", type=int, default=60, help="of each recorded episode")
+    parser.add_argument("--size", type=int, default=128, help="pixels a side of those")
     parser.add_argument("--times", type=int, default=9)
-    parser.add_argument("--dataset", type=Path, help="where to record it, or where it already is")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = options.dataset or Path(folder) / "dataset"
-        recorded(root, options.episodes, options.frames, options.size)
-        videos = sum(file.stat().st_size for file in root.rglob("*.mp4"))
-        print(f"{options.episodes} episodes, {videos / 2**20:.1f} MiB of video")
-        taken = measure_first_frame(root, len(CAMERAS), options.times)
+        small = options.small or record(Path(folder) / "small", options.frames, options.size)
+        many = repeated(small, Path(folder) / "many", options.episodes)
+        videos = sum(file.stat().st_size for file in many.rglob("*.mp4"))
+        cameras = len(read_layout(many).cameras)
+        print(f"{options.episodes} episodes, {cameras} cameras, {videos / 2**20:.1f} MiB of video")
+        taken = measure_first_frame(many, cameras, options.times)
     shown = ", ".join(f"{ms:.0f}" for ms in sorted(taken))
     print(f"first frame after {statistics.median(taken):.0f} ms (median of {shown})")
-    load = re.sub(r"[() ]", "", str(tuple(round(x, 1) for x in os.getloadavg()))).replace(",", " ")
-    print(f"{os.cpu_count()} cores, load average {load}")
+    print(f"{os.cpu_count()} cores, {os.getloadavg()[0]:.1f} processes running on average")
 
 
 if __name__ == "__main__":

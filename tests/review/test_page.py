@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from outtakes.data.layout import read_layout
 from tests.review.coded import CAMERAS, FPS, LENGTHS, READ_CODE
@@ -18,36 +18,48 @@ from tests.review.served import Served
 from tests.selection.rankings import make_scores
 
 SHOWN = "#cameras video:not(.spare), #cameras img"
-Open = Callable[..., Page]
 
 
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Open a served page that stands still, and fail the test when it complains in the console."""
-    contexts, complaints = [], []
+class Opener:
+    """Opens served pages, each in a browser profile of its own."""
 
-    def open_(served: Served, *, still: bool = True, fragment: str = "", **settings: Any) -> Page:
-        motion = "reduce" if still else "no-preference"
-        size = {"width": 1280, "height": 720}
-        context = browser.new_context(viewport=size, reduced_motion=motion, **settings)
-        contexts.append(context)
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+        """What the pages said in the console."""
+
+    def __call__(self, served: Served, *, still: bool = True, fragment: str = "") -> Page:
+        """Open a page, which stands still unless told otherwise."""
+        context = self._browser.new_context(
+            viewport={"width": 1280, "height": 720},
+            reduced_motion="reduce" if still else "no-preference",
+        )
+        self._contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(served.address + fragment)
         expect(page.locator("#title")).to_have_text(f"Episode {fragment.lstrip('#') or 0}")
         return page
 
-    open_.complaints = complaints  # pyright: ignore[reportFunctionMemberAccess]
-    yield open_
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
 
 
 @pytest.fixture
-def page(served: Served, open_page: Open) -> Page:
+def open_page(browser: Browser) -> Iterator[Opener]:
+    """Opens pages; the test fails when one complains."""
+    opener = Opener(browser)
+    yield opener
+    opener.close()
+    assert opener.complaints == []
+
+
+@pytest.fixture
+def page(served: Served, open_page: Opener) -> Page:
     return open_page(served)
 
 
@@ -109,7 +121,7 @@ def listed(page: Page) -> list[int]:
 # --- watching -------------------------------------------------------------------------------------
 
 
-def test_it_plays_as_it_opens_and_the_position_advances(served: Served, open_page: Open) -> None:
+def test_it_plays_as_it_opens_and_the_position_advances(served: Served, open_page: Opener) -> None:
     page = open_page(served, still=False)
     page.wait_for_function("() => document.getElementById('scrub').value > 10")
     before = shown(page)[0]["frame"]
@@ -132,19 +144,19 @@ def test_cameras_stay_within_a_frame_of_one_another_and_of_the_clock(page: Page)
     assert sum(apart) / len(apart) < 0.25
 
 
-def test_playing_in_a_loop_never_shows_another_episode(served: Served, open_page: Open) -> None:
+def test_playing_in_a_loop_never_shows_another_episode(served: Served, open_page: Opener) -> None:
     page = open_page(served, fragment="#1")
     expect_shown(page, 1, 0)
     page.select_option("#rate", "2")
     page.click("#play")
-    seen = watch(page, 4000)
+    seen = watch(page, 5000)
     assert {camera["episode"] for cameras in seen for camera in cameras} == {1}
     firsts = [cameras[0]["frame"] for cameras in seen]
     assert max(firsts) == LENGTHS[1] - 1
     assert any(later < earlier - 20 for earlier, later in pairwise(firsts))
 
 
-def test_steps_are_exact_in_every_camera(served: Served, open_page: Open) -> None:
+def test_steps_are_exact_in_every_camera(served: Served, open_page: Opener) -> None:
     page = open_page(served, fragment="#2")
     expect_shown(page, 2, 0)
     for key, frame in [
@@ -205,7 +217,7 @@ def test_racing_through_the_episodes_ends_at_the_right_one(page: Page) -> None:
 
 
 def test_stored_pictures_play_and_step_like_videos(
-    stored_pictures: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Open
+    stored_pictures: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Opener
 ) -> None:
     page = open_page(serve(stored_pictures, out=tmp_path / "out"))
     expect_shown(page, 0, 0, cameras=1)
@@ -222,7 +234,7 @@ def test_stored_pictures_play_and_step_like_videos(
 
 
 def test_a_camera_whose_video_is_missing_says_so_and_the_other_plays(
-    served: Served, dataset: Path, open_page: Open
+    served: Served, dataset: Path, open_page: Opener
 ) -> None:
     layout = read_layout(dataset)
     (dataset / layout.videos["observation.images.wrist"].files[0]).unlink()
@@ -291,7 +303,7 @@ def test_what_is_pressed_just_before_a_reload_arrives(page: Page, dataset: Path)
 
 
 def test_two_pages_add_up_and_never_overrule_one_another_unseen(
-    served: Served, dataset: Path, serve: Callable[..., Served], open_page: Open
+    served: Served, dataset: Path, serve: Callable[..., Served], open_page: Opener
 ) -> None:
     one, other = open_page(served), open_page(serve(dataset))  # of two processes, as it were
     press_and_save(one, "f", "episode 0 is a failure")
@@ -318,7 +330,7 @@ def test_a_page_that_is_looked_at_again_shows_what_others_decided(
 
 
 def test_a_server_that_has_gone_is_noticed_at_once(
-    page: Page, served: Served, open_page: Open
+    page: Page, served: Served, open_page: Opener
 ) -> None:
     served.stop()
     page.keyboard.press("f")
@@ -333,7 +345,7 @@ def test_a_server_that_has_gone_is_noticed_at_once(
 
 
 def test_o_sorts_by_score_and_back(
-    dataset: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Open
+    dataset: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Opener
 ) -> None:
     make_scores([3.0, 1.0, 2.0]).save(tmp_path / "scores.json")
     page = open_page(serve(dataset, scores=tmp_path / "scores.json"))
@@ -382,7 +394,7 @@ def test_a_label_does_not_move_the_episode_away_from_under_the_eye(page: Page) -
 
 
 def test_five_hundred_episodes_keep_few_rows_in_the_page(
-    coded: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Open
+    coded: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Opener
 ) -> None:
     page = open_page(serve(repeated(coded, tmp_path / "many", 500)))
     expect(page.locator("#count")).to_have_text("500 of 500 shown")
@@ -415,7 +427,7 @@ def test_everything_comes_from_the_one_server(served: Served, browser: Browser) 
     assert [url for url in requests if not url.startswith(served.address)] == []
 
 
-def test_a_script_that_slips_into_the_page_does_not_run(page: Page, open_page: Open) -> None:
+def test_a_script_that_slips_into_the_page_does_not_run(page: Page, open_page: Opener) -> None:
     page.evaluate(
         "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.evil = 1\">');"
         "document.body.append(Object.assign(document.createElement('script'),"
@@ -428,17 +440,16 @@ def test_a_script_that_slips_into_the_page_does_not_run(page: Page, open_page: O
 
 
 def test_a_task_is_text_and_never_markup(
-    coded: Path, tmp_path: Path, serve: Callable[..., Served], open_page: Open
+    dataset: Path, serve: Callable[..., Served], open_page: Opener
 ) -> None:
     import pyarrow.parquet as pq
 
-    many = repeated(coded, tmp_path / "many", 6)
-    (index,) = many.glob("meta/episodes/*/*.parquet")
+    (index,) = dataset.glob("meta/episodes/*/*.parquet")
     table = pq.read_table(index)
     hostile = "<img src=x onerror=alert(1)>"
     place = table.column_names.index("tasks")
     pq.write_table(table.set_column(place, "tasks", [[[hostile]] * 6]), index)
-    page = open_page(serve(many))
+    page = open_page(serve(dataset))
     expect(page.locator("#task")).to_have_text(hostile)
     expect(page.locator("#episode-3 .task")).to_have_text(hostile)
 

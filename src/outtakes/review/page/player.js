@@ -4,6 +4,7 @@ import { PictureTrack } from "./picture-track.js";
 import { VideoTrack } from "./video-track.js";
 
 const LONGEST_TICK = 0.1; // seconds; after a longer pause of the page the clock does not leap
+const HOLD = 0.3; // seconds that the last frame, which often tells the outcome, stays
 const PREPARE_AFTER = 250; // milliseconds that an episode is on show before the next is fetched
 
 export class Player {
@@ -92,7 +93,7 @@ export class Player {
     for (const track of this.#tracks) track.follow(this.time, this.rate);
     // It waits for the slowest camera.
     if (this.#tracks.every((track) => track.ready())) this.time += passed * this.rate;
-    if (this.time * this.#fps >= this.#length) this.#end();
+    if (this.time >= this.#length / this.#fps + HOLD * this.rate) this.#end();
     this.#changed();
     requestAnimationFrame(this.#tick);
   };
