@@ -63,9 +63,24 @@ def test_the_history_does_not_grow_without_end():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("label", "Success"), ("label", True), ("dropped", "yes"), ("dropped", 1), ("weight", None)],
+    ("field", "before", "after"),
+    [
+        ("label", None, "Success"),
+        ("label", None, True),
+        ("label", "good", None),
+        ("dropped", False, "yes"),
+        ("dropped", False, 1),
+        ("dropped", 0, True),
+        ("dropped", None, True),
+        ("weight", None, None),
+    ],
 )
-def test_what_cannot_be_set_is_refused(field, value):
+def test_what_cannot_be_set_is_refused(field, before, after):
     with pytest.raises(ArtifactError, match="cannot set"):
-        Change(0, field, None, value)
+        Change(0, field, before, after)
+
+
+@pytest.mark.parametrize("episode", [True, 1.0, "1", None])
+def test_what_is_no_episode_index_is_refused(episode):
+    with pytest.raises(ArtifactError, match="no episode index"):
+        Change(episode, "dropped", False, True)

@@ -34,9 +34,14 @@ class Change:
     after: str | bool | None
 
     def __post_init__(self) -> None:
+        # Neither True nor 1.0 is an episode, though both equal 1.
+        if type(self.episode) is not int:
+            raise ArtifactError(
+                f"{self.episode!r} is no episode index", remedy="name episodes by whole numbers"
+            )
+        known = [(type(value), value) for value in _VALUES.get(self.field, ())]
         for value in (self.before, self.after):
-            # True == 1, but a label 1 is none.
-            if not any(value is known or value == known for known in _VALUES.get(self.field, ())):
+            if (type(value), value) not in known:
                 raise ArtifactError(
                     f"cannot set {self.field!r} of episode {self.episode} to {value!r}",
                     remedy="label it null, 'success' or 'failure', or drop it: true or false",
