@@ -1,17 +1,15 @@
 // What the keys and buttons do.
 
-import { Episodes, outcomeOf, sourceOf } from "./episodes.js";
+import { Episodes } from "./episodes.js";
 import { List } from "./list.js";
 import { Player } from "./player.js";
-import { Conflict, get, post } from "./server.js";
+import { Saving } from "./saving.js";
+import { get } from "./server.js";
+import { cameraBox, fillRow, find, press, say, showEpisode, showTime } from "./view.js";
 
-const find = (id) => document.getElementById(id);
-const MARKS = { success: "✓ success", failure: "✗ failure" };
-
-let facts, episodes, list, player;
+let facts, episodes, list, player, saving;
 let current = null;
 let reversed = false;
-let queue = Promise.resolve(); // saves go one after another, in the order of the keys
 
 // --- start ---------------------------------------------------------------------------------------
 
@@ -23,30 +21,29 @@ async function start() {
   find("dataset").textContent = facts.dataset;
   document.title = `${facts.dataset} · Review · Outtakes`;
   find("sort").querySelector("[value=score]").disabled = !facts.ranked;
-  list = new List(find("list"), { fill: fillRow, choose: select });
-  player = new Player(facts.cameras.map(cameraBox), facts.fps, showTime);
-  player.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  list = new List(find("list"), {
+    fill: (row, each) => fillRow(row, each, facts.fps),
+    choose: select,
+  });
+  saving = new Saving(episodes, say, show);
+  player = startPlayer();
   arrange();
   select(episodes.byIndex.get(Number(location.hash.slice(1))) ?? list.neighbour(null, 0));
-  if (player.playing) player.play();
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
   find("list").focus({ preventScroll: true });
 }
 
-function cameraBox(name, i) {
-  const box = document.createElement("figure");
-  const screen = document.createElement("div");
-  const caption = document.createElement("figcaption");
-  screen.className = "screen";
-  caption.textContent = name;
-  box.append(screen, caption);
-  find("cameras").append(box);
+function startPlayer() {
   const count = facts.cameras.length;
   find("cameras").style.setProperty("--columns", count <= 3 ? count : Math.ceil(count / 2));
-  const problem = (text) => (caption.textContent = `${name}: ${text}`);
-  return { element: screen, video: facts.episodes[0].clips[i] !== null, problem };
+  const holders = facts.cameras.map((name, i) => {
+    return { ...cameraBox(name), video: facts.episodes[0].clips[i] !== null };
+  });
+  const started = new Player(holders, facts.fps, () => showTime(started, facts.fps));
+  return started;
 }
 
-// --- the list ------------------------------------------------------------------------------------
+// --- the list and the episode on show ------------------------------------------------------------
 
 function arrange() {
   const rows = episodes.arranged({
@@ -67,48 +64,22 @@ function showAll() {
   arrange();
 }
 
-function fillRow(row, each) {
-  row.append(
-    text("b", `${each.episode}`, "number"),
-    outcomeBadge(each),
-    text("span", each.rank ? `rank ${each.rank[0]}` : "", "rank"),
-    text("span", seconds(each.length), "length"),
-    text("span", each.dropped ? "dropped" : "", "kept"),
-    text("small", each.task, "task"),
-    text("small", sourceOf(each), "source"),
-  );
-  row.classList.toggle("is-dropped", each.dropped);
-}
-
-function outcomeBadge(each) {
-  const outcome = outcomeOf(each);
-  return text("span", MARKS[outcome] ?? "? no label", `badge ${outcome ?? "none"}`);
-}
-
-function text(tag, content, style) {
-  const element = document.createElement(tag);
-  element.textContent = content;
-  element.className = style;
-  return element;
-}
-
-const seconds = (frames) => `${(frames / facts.fps).toFixed(1)} s`;
-
-// --- the episode ---------------------------------------------------------------------------------
-
 function select(each) {
   if (!each) return;
-  const step = current && list.neighbour(current, -1) === each ? -1 : 1; // prepare what comes next
   if (!list.includes(each)) showAll();
-  if (each !== current) {
-    current = each;
-    const next = list.neighbour(each, step);
-    player.load(clips(each), each.length, next === each ? null : { clips: clips(next), length: next.length });
-    history.replaceState(null, "", `#${each.episode}`);
-    find("scrub").max = each.length - 1;
-  }
+  if (each !== current) load(each);
   list.select(each);
-  showEpisode();
+  show();
+}
+
+function load(each) {
+  // What comes next, in the direction in which the person goes.
+  const backwards = current && list.neighbour(current, -1) === each;
+  const next = list.neighbour(each, backwards ? -1 : 1);
+  current = each;
+  player.load(clips(each), each.length, next === each ? null : { clips: clips(next), length: next.length });
+  history.replaceState(null, "", `#${each.episode}`); // for a reload
+  find("scrub").max = each.length - 1;
 }
 
 function clips(each) {
@@ -117,106 +88,9 @@ function clips(each) {
   );
 }
 
-function showEpisode() {
-  find("title").textContent = `Episode ${current.episode}`;
-  find("task").textContent = current.task;
-  find("facts").replaceChildren(
-    outcomeBadge(current),
-    text("span", sourceOf(current), "muted"),
-    text("span", current.rank ? `rank ${current.rank[0]}, ${current.rank[1].toPrecision(3)} nats` : "", "muted"),
-    text("span", current.dropped ? "dropped" : "kept", current.dropped ? "tag dropped" : "tag"),
-  );
-  for (const label of ["success", "failure"]) press(label, outcomeOf(current) === label);
-  press("keep", !current.dropped);
-  press("drop", current.dropped);
-  find("undo").disabled = episodes.last === null;
-  const { labelled, dropped } = episodes.counts();
-  find("progress").textContent =
-    `${episodes.all.length} episodes · ${labelled} labelled by a person · ${dropped} dropped`;
-}
-
-const press = (id, pressed) => find(id).setAttribute("aria-pressed", String(pressed));
-
-function showTime() {
-  const { frame, length, playing } = player;
-  find("scrub").value = frame;
-  find("scrub").style.setProperty("--share", frame / Math.max(1, length - 1));
-  find("readout").textContent = `${(frame / facts.fps).toFixed(2)} s · frame ${frame + 1} of ${length}`;
-  const label = playing ? "Pause" : "Play";
-  if (find("play").firstChild.data !== label) find("play").replaceChildren(label, " ", text("kbd", "Space", ""));
-}
-
-// --- decisions -----------------------------------------------------------------------------------
-
-function decide(field, after) {
-  const each = current;
-  save(async () => {
-    const change = { episode: each.episode, field, before: each[field], after };
-    const told = await post("changes", change);
-    each[field] = after;
-    await accept(told, Number(change.before !== after));
-    return `Saved: episode ${each.episode} ${describe(each, field)}`;
-  });
-}
-
-function undo() {
-  save(async () => {
-    const change = episodes.last;
-    if (!change) return "Nothing to undo";
-    const told = await post("undo", { revision: episodes.revision });
-    const each = episodes.byIndex.get(change.episode);
-    each[change.field] = change.before;
-    await accept(told, 1);
-    select(each);
-    return `Saved: undone, episode ${each.episode} ${describe(each, change.field)}`;
-  });
-}
-
-// Take over what the server answers. More changes than ours: another page made them.
-async function accept({ revision, last }, changes) {
-  if (revision === episodes.revision + changes) Object.assign(episodes, { revision, last });
-  else episodes.decide(await get("decisions"));
-}
-
-function describe(each, field) {
-  if (field === "dropped") return each.dropped ? "is dropped" : "is kept";
-  const outcome = outcomeOf(each);
-  return outcome ? `is a ${outcome}` : "has no label";
-}
-
-function save(work) {
-  queue = queue.then(async () => {
-    try {
-      say(await work(), "saved");
-    } catch (error) {
-      if (error instanceof Conflict) {
-        episodes.decide(error.decisions);
-        say("Not saved: changed elsewhere meanwhile. Look, and press again", "trouble");
-      } else {
-        say(`Not saved: ${error.message}`, "trouble");
-      }
-    }
-    list.draw();
-    showEpisode();
-  });
-}
-
-function say(message, tone) {
-  find("status").textContent = message;
-  find("status").className = tone;
-}
-
-// Another page may have decided something while this one was not looked at.
-function refresh() {
-  queue = queue.then(async () => {
-    try {
-      episodes.decide(await get("decisions"));
-      list.draw();
-      showEpisode();
-    } catch (error) {
-      say(error.message, "trouble");
-    }
-  });
+function show() {
+  list.draw();
+  showEpisode(current, episodes);
 }
 
 // --- keys and buttons ----------------------------------------------------------------------------
@@ -255,11 +129,11 @@ const KEYS = {
   "[": () => changeRate(-1),
   "]": () => changeRate(1),
   l: () => setLoop(!player.looping),
-  s: () => decide("label", "success"),
-  f: () => decide("label", "failure"),
-  x: () => decide("dropped", true),
-  c: () => decide("dropped", false),
-  u: undo,
+  s: () => saving.decide(current, "label", "success"),
+  f: () => saving.decide(current, "label", "failure"),
+  x: () => saving.decide(current, "dropped", true),
+  c: () => saving.decide(current, "dropped", false),
+  u: () => saving.undo(select),
   o: sortByScore,
   "/": () => find("search").focus(),
   "?": () => find("help").showModal(),
@@ -273,7 +147,7 @@ const BUTTONS = {
   failure: KEYS.f,
   keep: KEYS.c,
   drop: KEYS.x,
-  undo,
+  undo: KEYS.u,
   reset: showAll,
   "help-button": KEYS["?"],
 };
@@ -315,6 +189,6 @@ find("scrub").addEventListener("input", () => {
 });
 find("rate").addEventListener("change", () => changeRate(0));
 find("loop").addEventListener("change", () => setLoop(find("loop").checked));
-addEventListener("focus", () => episodes && refresh());
+addEventListener("focus", () => saving?.refresh());
 
 start().catch((error) => say(error.message, "trouble"));
