@@ -15,7 +15,8 @@ BARE_PACKAGES = ("policy", "selection", "training")
 BARE_MODULES = ("data.batches", "data.demo", "data.frames", "data.normalize", "doctor")
 ABSENT = [
     *("PIL", "av", "cv2", "jaxtyping", "jinja2", "lerobot", "matplotlib", "mujoco", "pandas"),
-    *("psutil", "pyarrow", "rich", "robosuite", "scipy", "torchvision", "tyro"),
+    *("psutil", "pyarrow", "rich", "robosuite", "scipy", "starlette", "torchvision", "tyro"),
+    "uvicorn",
 ]
 
 IMPORT_ALL_WITHOUT = """

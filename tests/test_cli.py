@@ -39,6 +39,7 @@ VERBS = (
     "evaluate",
     "study",
     "report",
+    "review",
     "doctor",
 )
 

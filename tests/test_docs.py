@@ -28,6 +28,8 @@ from outtakes.importers.manifest import Imported, Manifest, Skipped
 from outtakes.importers.source import Facts
 from outtakes.ledger import write_setup
 from outtakes.recipes import SMOKE
+from outtakes.review.decisions import Change
+from outtakes.review.sidecars import Sidecars
 from outtakes.selection.select import select
 from outtakes.stages import Lab
 from outtakes.triage import BASELINE, ActionErrors
@@ -201,6 +203,11 @@ def write_evaluation(path: Path) -> None:
     write_json(path, "evaluation", 1, _evaluation_settings(job))
 
 
+def write_review(path: Path) -> None:
+    sidecars = Sidecars(path.parent, path.parent, np.arange(3))
+    sidecars.change(Change(0, "dropped", False, True))
+
+
 def write_films(path: Path) -> None:
     save_films(path, [FilmedRollout(0, "act", 0, True, "media/rollouts/act-0.mp4")])
 
@@ -245,6 +252,7 @@ def write_manifest(path: Path) -> None:
         ("action_error.json", write_action_errors),
         ("evaluation.json", write_evaluation),
         ("films.json", write_films),
+        ("review.json", write_review),
         ("retrieval.json", write_retrieval),
         ("durations.json", write_durations),
         ("setup.json", write_experiment_setup),

@@ -32,7 +32,9 @@ EXTRAS = {
     "PIL": "report",
     "pyarrow": "data",
     "rich": "cli",
+    "starlette": "review",
     "tyro": "cli",
+    "uvicorn": "review",
 }
 """Importable package -> the extra of Outtakes that brings it."""
 

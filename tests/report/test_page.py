@@ -46,7 +46,8 @@ def contrast(page: Page, selector: str) -> float:
     """WCAG contrast of an element's text with the page behind it."""
     return page.locator(selector).first.evaluate(
         """element => {
-          const paint = document.createElement("canvas").getContext("2d");
+          const canvas = document.createElement("canvas");
+          const paint = canvas.getContext("2d", { willReadFrequently: true });
           const luminance = (colour) => {
             paint.fillStyle = colour;
             paint.fillRect(0, 0, 1, 1);

@@ -13,6 +13,7 @@ from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.importing import Import
 from outtakes.cli.labels import Label
 from outtakes.cli.machine import Doctor
+from outtakes.cli.review import Review
 from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
 from outtakes.cli.verb import Verb
 from outtakes.console import Console
@@ -30,6 +31,7 @@ _VERBS = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Review, subcommand("review")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

@@ -22,7 +22,7 @@ exists is read, rewards last.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,9 +163,27 @@ def known_outcomes(evidence: Evidence, wanted: Source | None = None) -> Outcomes
         DatasetError: when a label is none of success and failure.
         UnknownName: when the source wanted is not there.
     """
+    found = _by_precedence(evidence) if wanted is None else _named(evidence, wanted)
+    return _first_of(found, evidence)
+
+
+def recorded_outcomes(evidence: Evidence) -> Outcomes:
+    """What the dataset itself says, label files left aside; some episodes may lack an outcome.
+
+    Raises:
+        DatasetError: when a label is none of success and failure.
+    """
+    return _first_of(_recorded(evidence), evidence)
+
+
+_Labels = tuple[str, dict[int, bool]]
+"""A source and the episodes it labels."""
+
+
+def _first_of(found: Iterable[_Labels], evidence: Evidence) -> Outcomes:
+    """Each episode's outcome from the first source that labels it."""
     successes: dict[int, bool] = {}
     sources: dict[int, str] = {}
-    found = _by_precedence(evidence) if wanted is None else _named(evidence, wanted)
     for source, labels in found:
         for episode, success in labels.items():
             if episode not in successes and episode not in evidence.left_out:
@@ -173,12 +191,12 @@ def known_outcomes(evidence: Evidence, wanted: Source | None = None) -> Outcomes
     return Outcomes(successes, sources)
 
 
-_Labels = tuple[str, dict[int, bool]]
-"""A source and the episodes it labels."""
-
-
 def _by_precedence(evidence: Evidence) -> Iterator[_Labels]:
     yield from _label_files(evidence)
+    yield from _recorded(evidence)
+
+
+def _recorded(evidence: Evidence) -> Iterator[_Labels]:
     if evidence.folders:
         yield _FOLDERS, dict(evidence.folders)
     for name in COLUMNS:

@@ -119,6 +119,25 @@ def image_bytes(path: Path, feature: str) -> Iterator[bytes]:
                 yield _bytes(image, path, feature)
 
 
+def image_rows(path: Path, feature: str, first: int, count: int) -> list[bytes]:
+    """The encoded images of neighbouring rows; only the row groups they lie in are read.
+
+    Raises:
+        DatasetError: when the file is damaged or an image is stored elsewhere.
+    """
+    with reading(path):
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path)
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        groups = np.flatnonzero((ends > first) & (ends - sizes < first + count)).tolist()
+        column = file.read_row_groups(groups, columns=[feature]).column(0)
+    skipped = first - int(ends[groups[0]] - sizes[groups[0]])
+    images = column.slice(skipped, count).to_pylist()
+    return [_bytes(image, path, feature) for image in images]
+
+
 def _bytes(image: Mapping[str, Any] | None, path: Path, feature: str) -> bytes:
     content = image.get("bytes") if isinstance(image, dict) else None
     if not content:

@@ -17,6 +17,7 @@ STATE, ENVIRONMENT_STATE, ACTION = (
     "observation.environment_state",
     "action",
 )
+
 _INDEX = ("episode_index", "frame_index", "timestamp")
 
 

@@ -36,7 +36,7 @@ class Selection:
     dataset: str
     content_hash: str
     rule: str
-    """One of `RULES`."""
+    """One of `RULES`, or "review" for what a person kept."""
     choices: Sequence[Choice]
     """One entry an episode, by episode index."""
 

@@ -1,0 +1,79 @@
+"""The verb with which people look at a dataset: review."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from outtakes.cli.verb import Verb, check_writable
+from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.review.catalogue import Catalogue
+    from outtakes.review.sidecars import Sidecars
+
+
+@dataclass
+class Review(Verb):
+    """Watch the episodes of a dataset, label them and drop some, on a page of your browser."""
+
+    dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
+    """Folder of a LeRobotDataset v3.0."""
+    scores: Path | None = None
+    """scores.json, to sort the failures by, as `outtakes rank` writes it."""
+    out: Path | None = None
+    """Folder for episode_labels.json and review.json; the dataset's own when not given."""
+    export: Path | None = None
+    """Show nothing; write the episodes that were not dropped as a selection.json for `train`."""
+    port: int = 0
+    """Port of 127.0.0.1 to listen on; any free one when 0."""
+    browser: bool = True
+    """Open the page; with --no-browser its address is only printed."""
+
+    def run(self, console: Console) -> None:
+        """Serve the page until Ctrl-C, or export."""
+        from outtakes.review.catalogue import read_catalogue
+        from outtakes.review.sidecars import Sidecars
+
+        catalogue = read_catalogue(self.dataset, self.scores)
+        sidecars = Sidecars(self.dataset, self.out or self.dataset, catalogue.episode_indices)
+        sidecars.read()
+        if self.export is None:
+            self._serve(catalogue, sidecars, console)
+        else:
+            self._export(self.export, sidecars, console)
+
+    def _serve(self, catalogue: Catalogue, sidecars: Sidecars, console: Console) -> None:
+        from outtakes.review.server import prepare_server
+
+        check_writable(sidecars.folder)
+        server = prepare_server(catalogue, sidecars, self.port)
+        copied = f"\nCopy it to {self.dataset} for training to see it." if self.out else ""
+        console.result(
+            f"Review: {server.address}\nLabels: {sidecars.labels}{copied}\nCtrl-C ends.",
+            {
+                "address": server.address,
+                "labels": str(sidecars.labels),
+                "review": str(sidecars.review),
+            },
+        )
+        if self.browser:
+            server.open_browser()
+        server.run()
+
+    def _export(self, path: Path, sidecars: Sidecars, console: Console) -> None:
+        from outtakes.recipes import recipe
+        from outtakes.review.export import kept_selection
+        from outtakes.stages import read_demos
+
+        lab = self.lab(recipe(self.recipe), path.absolute().parent, console)
+        selection = kept_selection(read_demos(lab, self.dataset), sidecars.read().dropped)
+        selection.save(path)
+        argument = selection.as_lerobot_argument()
+        console.result(
+            argument,
+            {"selection": str(path), "kept": selection.kept, "lerobot_argument": argument},
+        )
