@@ -32,12 +32,13 @@ def make_learner(
 
 
 def step_of(learner: Learner) -> Callable[[], None]:
-    """One step as `train` takes it, the check of the loss included."""
+    """One step as `train` takes it on a batch that is there, the check of the loss included."""
+    batch = learner.batch(0)
 
     def step() -> None:
-        _, finite = learner.advance()
+        _, finite = learner.differentiate(batch)
         assert bool(finite.all())
-        learner.move()
+        learner.move(batch)
 
     return step
 
@@ -83,7 +84,7 @@ def _beside_lerobot(what: str, learner: Learner, steps: int, target: str, agreem
     policy = learner.policies[0]
     image_size = 224 if policy.config.cameras else 96
     theirs = lerobot_act(policy, image_size)
-    # The peer is given its batch ready-made; ours draws and cuts its own.
+    # Both are given their batch ready-made.
     batch = batch_for_lerobot(learner.batch(0), policy)
     flops = _flops(step_of(learner))
     precision = torch.bfloat16 if learner.config.precision == "bf16" else torch.float32
@@ -137,8 +138,9 @@ def loss_curve_in_bf16(demos: DemoSet, steps: int = 300) -> dict[str, float]:
         learner = make_learner(QUICK, demos, precision=precision, condition="pb")
         losses = []
         for _ in range(steps):
-            loss, _ = learner.advance()
-            learner.move()
+            batch = learner.batch(learner.step)
+            loss, _ = learner.differentiate(batch)
+            learner.move(batch)
             losses.append(float(loss.action.detach()))
         curves.append(np.convolve(losses, np.ones(50) / 50, mode="valid"))
     difference = np.abs(curves[1] / curves[0] - 1)

@@ -194,9 +194,10 @@ def test_what_was_not_dropped_becomes_a_selection_that_training_takes(
     reasons = {choice.episode: choice.reason for choice in selection.choices}
     assert reasons[0] == "failure, kept in review"
     assert reasons[4] == "success, dropped in review"
+    from outtakes.data.reading import Reading
     from outtakes.recipes import recipe
 
-    demos = read_dataset(dataset, image_size=recipe("smoke").image_size)
+    demos = read_dataset(dataset, Reading(image_size=recipe("smoke").image_size))
     assert load_selection(path, demos).kept == [0, 2, 3, 5]
 
 

@@ -24,9 +24,10 @@ def loss_curve(precision: str, **act) -> np.ndarray:
     )
     losses = []
     for _ in range(STEPS):
-        loss, finite = learner.advance()
+        batch = learner.batch(learner.step)
+        loss, finite = learner.differentiate(batch)
         assert bool(finite.all())
-        learner.move()
+        learner.move(batch)
         losses.append(float(loss.action.detach()))
     return np.array(losses)
 
@@ -45,8 +46,9 @@ def test_weights_and_moments_stay_in_fp32():
     config = small_train(precision="bf16")
     act = small_act(use_vae=True, dropout=0.1)
     learner = Learner(make_demos(), act, LossConfig(), config, (0,), torch.device("cpu"))
-    loss, _ = learner.advance()
-    learner.move()
+    batch = learner.batch(0)
+    loss, _ = learner.differentiate(batch)
+    learner.move(batch)
     assert all(part.dtype == torch.float32 for part in loss.parts())
     tensors = learner.tensors(0)
     assert {t.dtype for name, t in tensors.items() if t.is_floating_point()} == {torch.float32}

@@ -54,22 +54,21 @@ def test_losses_and_gradients_together_are_those_of_each_alone(condition):
     for policy in together.policies:
         if policy.bias is not None:
             torch.nn.init.normal_(policy.bias.table, generator=torch.Generator().manual_seed(1))
-    losses, _ = together.advance()
+    losses, _ = together.differentiate(together.batch(0))
     for i, seed in enumerate(SEEDS):
         alone = Learner(make_demos(), act, loss, config, (seed,), torch.device("cpu"))
         for mine, other in zip(
             alone.policies[0].parameters(), together.policies[i].parameters(), strict=True
         ):
             mine.data.copy_(other.data)
-        own, _ = alone.advance()
+        own, _ = alone.differentiate(alone.batch(0))
         for part, all_parts in zip(own.parts(), losses.parts(), strict=True):
             assert torch.allclose(part[0], all_parts[i], rtol=1e-5, atol=1e-7)
-        for flat, joint in zip(
-            alone.optimizer.flats.values(), together.optimizer.flats.values(), strict=True
+        for network, joint in zip(
+            alone.optimizer.networks.values(), together.optimizer.networks.values(), strict=True
         ):
-            assert flat.values.grad is not None and joint.values.grad is not None
-            scale = float(flat.values.grad.abs().max())
-            difference = (flat.values.grad[0] - joint.values.grad[i]).abs().max()
+            scale = float(network.flat.gradients.abs().max())
+            difference = (network.flat.gradients[0] - joint.flat.gradients[i]).abs().max()
             assert float(difference) <= 1e-5 * scale
 
 

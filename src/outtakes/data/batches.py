@@ -61,6 +61,7 @@ class Sampler:
         self.lengths, self.successes = demos.lengths, demos.successes
         self.balanced = balanced and 0 < self.successes.sum() < len(demos)
         self._by_outcome = [np.flatnonzero(~self.successes), np.flatnonzero(self.successes)]
+        self._kept: tuple[int, np.ndarray] | None = None
 
     def draw(self, step: int) -> Samples:
         """The samples of one step, whatever was drawn before."""
@@ -73,11 +74,16 @@ class Sampler:
         """A stretch of the endless sequence of shuffled epochs."""
         n = len(self.lengths)
         position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        orders = {
-            epoch: np.random.default_rng([self.seed, 0, epoch]).permutation(n)
-            for epoch in np.unique(position // n)
-        }
-        return np.array([orders[p // n][p % n] for p in position])
+        epochs = range(position[0] // n, position[-1] // n + 1)
+        order = np.concatenate([self._order(epoch) for epoch in epochs])
+        return order[position - epochs[0] * n]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The shuffled demonstrations of one epoch; the last one asked for is kept."""
+        if self._kept is None or self._kept[0] != epoch:
+            rng = np.random.default_rng([self.seed, 0, epoch])
+            self._kept = epoch, rng.permutation(len(self.lengths))
+        return self._kept[1]
 
     def _balanced(self, step: int, rng: np.random.Generator) -> np.ndarray:
         # Alternating from batch to batch too, so that odd batches favour neither.
@@ -88,8 +94,8 @@ class Sampler:
         if any(len(demos) == 0 for demos in self._by_outcome):
             return demo
         pick = rng.random(len(demo))
-        others = [self._by_outcome[int(not success)] for success in self.successes[demo]]
-        return np.array([o[int(p * len(o))] for o, p in zip(others, pick, strict=True)])
+        failures, successes = (own[(pick * len(own)).astype(np.int64)] for own in self._by_outcome)
+        return np.where(self.successes[demo], failures, successes)
 
 
 class DeviceDemos:

@@ -247,9 +247,8 @@ class ActPolicy(nn.Module):
             generator: source of dropout masks.
         """
         batch, device = len(observation), self.action_positions.device
-        if latent is None:
-            latent = torch.zeros(batch, self.config.latent, device=device)
-        tokens = [self.latent(latent)]
+        # The projection of a latent of zeros is its constant term.
+        tokens = [self.latent.bias.expand(batch, -1) if latent is None else self.latent(latent)]
         if self.state is not None:
             tokens.append(self.state(observation.state))
         if self.environment_state is not None:

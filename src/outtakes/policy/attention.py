@@ -23,9 +23,9 @@ class AttentionBias:
 
 
 def attention_logits(
-    query: Float[Tensor, "B H L K"], key: Float[Tensor, "C H M K"]
+    query: Float[Tensor, "Q H L K"], key: Float[Tensor, "C H M K"]
 ) -> Float[Tensor, "B H L M"]:
-    """Q Kᵀ / √d_k: the argument of the softmax in Eq. 1; C is B, or 1 for keys all share."""
+    """Q Kᵀ / √d_k: the argument of the softmax in Eq. 1; Q and C are B, or 1 for what all share."""
     return (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
 
 
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         return query, key
 
     def logits(
-        self, query: Float[Tensor, "B L D"], key: Float[Tensor, "C M D"]
+        self, query: Float[Tensor, "Q L D"], key: Float[Tensor, "C M D"]
     ) -> Float[Tensor, "B H L M"]:
         """Attention logits of projected queries and keys."""
         return attention_logits(self._split(query), self._split(key))

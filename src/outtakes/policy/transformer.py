@@ -178,21 +178,25 @@ class DecoderLayer(nn.Module):
         generator: torch.Generator | None,
         copies: int,
     ) -> Tensor:
-        """(copies · B, L, D) -> the same, with the logits above and the memory (B, M, D)."""
-        attention = self.self_attention
-        # The projection of zeros is its constant term.
-        constant = attention.value.bias.expand(len(logits), len(positions), -1)
-        value = constant if x is None else attention.value(x)
-        if bias is not None:
-            value = value + bias.value
-        attended = self.dropout(
-            attention.attend(logits, value, generator, copies), generator, copies
-        )
-        x = self.norms[0](attended.float() if x is None else x + attended)
-        attended = self._look(x + positions, memory, memory_positions, generator, copies)
-        x = self.norms[1](x + self.dropout(attended, generator, copies))
-        fed = self.feed_forward(x, generator, copies)
-        return self.norms[2](x + self.dropout(fed, generator, copies))
+        """(copies · B, L, D) -> the same, with the logits above and the memory (B, M, D).
+
+        What comes before cross-attention is computed once where it is the same for all rows.
+        """
+        shared = {"generator": generator, "copies": copies}
+        attended = self.self_attention.attend(logits, self._value(x, logits, bias), **shared)
+        attended = self.dropout(attended, **shared)
+        y = self.norms[0](attended.float() if x is None else x + attended)
+        attended = self._look(y + positions, memory, memory_positions, generator, copies)
+        y = self.norms[1](y + self.dropout(attended, **shared))
+        fed = self.feed_forward(y, generator, copies)
+        return self.norms[2](y + self.dropout(fed, **shared))
+
+    def _value(self, x: Tensor | None, logits: Tensor, bias: AttentionBias | None) -> Tensor:
+        """V of Eq. 1, the bias added; of an input of zeros it is the constant term."""
+        project = self.self_attention.value
+        constant = project.bias.expand(len(logits), logits.shape[-1], -1)
+        value = constant if x is None else project(x)
+        return value if bias is None else value + bias.value
 
     def _look(
         self,
@@ -204,8 +208,9 @@ class DecoderLayer(nn.Module):
     ) -> Tensor:
         """Cross-attention; keys and values are made once, whatever the number of copies."""
         attention = self.cross_attention
-        key = attention.key(memory + memory_positions).repeat(copies, 1, 1)
-        value = attention.value(memory).repeat(copies, 1, 1)
+        key, value = attention.key(memory + memory_positions), attention.value(memory)
+        if copies > 1:
+            key, value = key.repeat(copies, 1, 1), value.repeat(copies, 1, 1)
         logits = attention.logits(attention.query(placed), key)
         return attention.attend(logits, value, generator, copies)
 
@@ -247,8 +252,10 @@ class Decoder(nn.Module):
             bias = biases[i] if biases is not None else None
             assert isinstance(layer, DecoderLayer)
             logits = layer.self_attention_logits(x, positions, bias)
-            logits = logits.expand(len(memory) * copies, -1, -1, -1)
-            all_logits.append(logits)
+            of_each = logits.expand(len(memory) * copies, -1, -1, -1)
+            all_logits.append(of_each)
+            if layer.dropout.active:  # every row has a mask of its own
+                logits = of_each
             if i + 1 == len(self.layers) and copies > 1:
                 x, logits, bias = _first_copy(len(memory), x, logits, bias)
                 copies = 1

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from outtakes.shapes import Float
 
 _ALIGNMENT = 16
-"""Floats; every parameter starts at a multiple, where matrix products read fastest."""
+"""Floats of a cache line."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,19 @@ class FlatParameters:
 
     def __init__(self, policies: Sequence[nn.Module], names: Sequence[str]) -> None:
         own = [dict(policy.named_parameters()) for policy in policies]
+        # Matrix products read fastest from aligned memory: what is a multiple comes first.
+        names = sorted(names, key=lambda name: own[0][name].numel() % _ALIGNMENT > 0)
         self.places, size = {}, 0
         for name in names:
             shape = own[0][name].shape
             self.places[name] = _Place(size, size + shape.numel(), shape)
-            size = -(-(size + shape.numel()) // _ALIGNMENT) * _ALIGNMENT
-        self.values = nn.Parameter(own[0][names[0]].new_zeros(len(policies), size))
-        self.values.grad = torch.zeros_like(self.values)
+            size += shape.numel()
+        self.values = own[0][names[0]].detach().new_zeros(len(policies), size)
+        self.gradients = torch.zeros_like(self.values)
         for row, parameters in enumerate(own):
-            for name, view in self.views(self.values.detach()[row : row + 1]).items():
+            for name, view in self.views(self.values[row : row + 1]).items():
                 view.copy_(parameters[name].detach())
                 parameters[name].data = view[0]
-        self._gaps = self._padding()
 
     def views(self, rows: Float[Tensor, "n size"]) -> dict[str, Tensor]:
         """A buffer like this one's, taken apart: name -> (n, ...)."""
@@ -65,23 +66,14 @@ class FlatParameters:
 
     @torch.no_grad()
     def take_gradients(self, gradients: Mapping[str, Tensor | None]) -> None:
-        """Lay the gradients, (n, ...) or of the one policy alone, into `values.grad`."""
-        pieces = []
-        for name, gap in self._gaps.items():
-            gradient, place = gradients[name], self.places[name]
+        """Lay the gradients, (n, ...) or of the one policy alone, into `gradients`."""
+        rows, pieces = len(self.values), []
+        for name, place in self.places.items():
+            gradient = gradients[name]
             if gradient is None:
-                gradient = self.values.new_zeros(len(self.values), place.end - place.start)
-            pieces += [gradient.reshape(len(self.values), -1), gap]
-        assert self.values.grad is not None
-        torch.cat(pieces, dim=1, out=self.values.grad)
-
-    def _padding(self) -> dict[str, Tensor]:
-        """Name -> zeros (n, gap) between a parameter and the next."""
-        starts = [place.start for place in self.places.values()] + [self.values.shape[1]]
-        return {
-            name: self.values.new_zeros(len(self.values), after - place.end)
-            for (name, place), after in zip(self.places.items(), starts[1:], strict=True)
-        }
+                gradient = self.values.new_zeros(rows, place.end - place.start)
+            pieces.append(gradient.reshape(rows, -1))
+        torch.cat(pieces, dim=1, out=self.gradients)
 
 
 def clip_rows(gradients: Sequence[Tensor], limit: float) -> Float[Tensor, "n"]:

@@ -95,15 +95,14 @@ class Learner:
         config = self.config
         return schedule(self.step, config.steps, config.warmup, config.schedule)
 
-    def advance(self) -> tuple[Loss, Tensor]:
-        """Find the losses of this step's batches and their gradients; nothing moves yet.
+    def differentiate(self, batch: Batch) -> tuple[Loss, Tensor]:
+        """Find the losses of this step's batch and their gradients; nothing moves yet.
 
         Returns:
             The loss and its parts, (n,) each, and whether each policy's loss and gradient are
             finite, (n,) bool.
         """
-        self._batch = self.batch(self.step)
-        loss = self._loss(self._batch)
+        loss = self._loss(batch)
         gradients = torch.autograd.grad(
             loss.total.sum(), list(self._parameters.values()), allow_unused=True
         )
@@ -111,10 +110,11 @@ class Learner:
         norm = self.optimizer.take(named, self.config.clip)
         return loss, torch.isfinite(loss.total.detach() + norm)
 
-    def move(self) -> None:
-        """Step along the gradients `advance` found."""
+    def move(self, batch: Batch) -> None:
+        """Step along the gradients that were found for a batch."""
         rate, pb_rate = self.rate, self.config.pb_learning_rate * self._fraction()
-        self.optimizer.step(rate, pb_rate, self._rows_used(self._batch))
+        rows = None if self.optimizer.rows is None else self._rows_used(batch)
+        self.optimizer.step(rate, pb_rate, rows)
         self.step += 1
 
     def batch(self, step: int) -> Batch:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from outtakes.policy.act import ActPolicy
 from outtakes.shapes import Bool, Float
@@ -61,6 +62,53 @@ class RowAdam:
         self.table.grad = None
 
 
+class FlatAdamW:
+    """AdamW (Loshchilov & Hutter 2019) on the rows of one buffer, torch's fused kernel.
+
+    Args:
+        flat: the parameters.
+        weight_decay: decoupled from the gradient, as a share of the learning rate.
+    """
+
+    def __init__(self, flat: FlatParameters, weight_decay: float) -> None:
+        self.flat, self.weight_decay = flat, weight_decay
+        self.moments = {name: torch.zeros_like(flat.values) for name in _MOMENTS}
+        self.steps = flat.values.new_zeros(())
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Move along the gradients laid into the buffer."""
+        adamw(
+            [self.flat.values],
+            [self.flat.gradients],
+            [self.moments["exp_avg"]],
+            [self.moments["exp_avg_sq"]],
+            [],
+            [self.steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=rate,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def tensors(self, policy: int) -> dict[str, Tensor]:
+        """The state of one policy: `<parameter>.<moment>`."""
+        tensors = {f"{name}.step": self.steps for name in self.flat.places}
+        for moment, rows in self.moments.items():
+            views = self.flat.views(rows[policy : policy + 1])
+            tensors |= {f"{name}.{moment}": view[0] for name, view in views.items()}
+        return tensors
+
+    def restore(self, policy: int, tensors: Mapping[str, Tensor]) -> None:
+        """Put the state of one policy back."""
+        for name, own in self.tensors(policy).items():
+            own.copy_(tensors[name])
+
+
 class Optimizer:
     """AdamW over the networks of one or several policies, and `RowAdam` over their PB tables.
 
@@ -81,84 +129,66 @@ class Optimizer:
         for name, _ in policies[0].named_parameters():
             if name != TABLE:
                 names[backbone_scale if name.startswith("backbone.") else 1.0].append(name)
-        self.flats = {scale: FlatParameters(policies, own) for scale, own in names.items() if own}
-        self.adamw = torch.optim.AdamW(
-            [{"params": [flat.values], "scale": scale} for scale, flat in self.flats.items()],
-            lr=0.0,
-            weight_decay=weight_decay,
-            fused=True,
-        )
+        self.policies = len(policies)
+        self.networks = {
+            scale: FlatAdamW(FlatParameters(policies, own), weight_decay)
+            for scale, own in names.items()
+            if own
+        }
         self.rows = RowAdam(_joined_tables(policies)) if policies[0].bias is not None else None
 
     def stacked(self) -> dict[str, Tensor]:
         """Name -> (n, ...) of every parameter, to be differentiated by; memory is shared."""
-        parameters = {k: v for flat in self.flats.values() for k, v in flat.stacked().items()}
+        networks = self.networks.values()
+        parameters = {k: v for network in networks for k, v in network.flat.stacked().items()}
         if self.rows is not None:
-            policies = len(next(iter(self.flats.values())).values)
-            table = self.rows.table.detach().unflatten(0, (policies, -1))
+            table = self.rows.table.detach().unflatten(0, (self.policies, -1))
             parameters[TABLE] = table.requires_grad_()
         return parameters
 
     def take(self, gradients: Mapping[str, Tensor | None], clip: float) -> Float[Tensor, "n"]:
         """Take the gradients of `stacked`, or of the one policy; the networks' norms, unclipped."""
-        for flat in self.flats.values():
-            flat.take_gradients(gradients)
+        for network in self.networks.values():
+            network.flat.take_gradients(gradients)
         table = gradients.get(TABLE)
         if self.rows is not None and table is not None:
             self.rows.table.grad = table.reshape(self.rows.table.shape)
-        return clip_rows([_gradient(flat) for flat in self.flats.values()], clip)
+        return clip_rows([network.flat.gradients for network in self.networks.values()], clip)
 
-    def step(self, rate: float, pb_rate: float, rows: Bool[Tensor, "n N"]) -> None:
+    def step(self, rate: float, pb_rate: float, rows: Bool[Tensor, "n N"] | None = None) -> None:
         """Move along the gradients taken.
 
         Args:
             rate: learning rate of the network.
             pb_rate: learning rate of the PB tables.
-            rows: which rows of each table were in the batch.
+            rows: which rows of each table were in the batch; None where there are no tables.
         """
-        for group in self.adamw.param_groups:
-            group["lr"] = rate * group["scale"]
-        self.adamw.step()
-        if self.rows is not None:
+        for scale, network in self.networks.items():
+            network.step(rate * scale)
+        if self.rows is not None and rows is not None:
             self.rows.step(rows.flatten(), pb_rate)
 
     def tensors(self, policy: int) -> dict[str, Tensor]:
         """The state of one policy: `adamw.<parameter>.<moment>` and `rows.<moment>`."""
-        tensors = {}
-        for flat in self.flats.values():
-            state = self.adamw.state[flat.values]
-            for moment in _MOMENTS:
-                views = flat.views(state[moment][policy : policy + 1])
-                tensors |= {f"adamw.{name}.{moment}": view[0] for name, view in views.items()}
-            tensors |= {f"adamw.{name}.step": state["step"] for name in flat.places}
-        if self.rows is not None:
-            tensors |= {f"rows.{k}": rows for k, rows in self._rows_of(policy).items()}
-        return tensors
+        tensors = {
+            f"adamw.{name}": tensor
+            for network in self.networks.values()
+            for name, tensor in network.tensors(policy).items()
+        }
+        return tensors | {f"rows.{name}": own for name, own in self._rows_of(policy).items()}
 
     def restore(self, policy: int, adamw: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> None:
         """Put the state of one policy back, named as in `tensors` less the owner."""
-        for flat in self.flats.values():
-            state = self.adamw.state.setdefault(flat.values, {})
-            for moment in _MOMENTS:
-                state.setdefault(moment, torch.zeros_like(flat.values.detach()))
-                views = flat.views(state[moment][policy : policy + 1])
-                for name, view in views.items():
-                    view.copy_(adamw[f"{name}.{moment}"][None])
-            state["step"] = adamw[f"{next(iter(flat.places))}.step"].to(flat.values.device)
-        if self.rows is not None:
-            for name, own in self._rows_of(policy).items():
-                own.copy_(rows[name])
+        for network in self.networks.values():
+            network.restore(policy, adamw)
+        for name, own in self._rows_of(policy).items():
+            own.copy_(rows[name])
 
     def _rows_of(self, policy: int) -> dict[str, Tensor]:
-        assert self.rows is not None
-        policies = len(next(iter(self.flats.values())).values)
+        if self.rows is None:
+            return {}
         moments = {"first": self.rows.first, "second": self.rows.second, "steps": self.rows.steps}
-        return {name: m.unflatten(0, (policies, -1))[policy] for name, m in moments.items()}
-
-
-def _gradient(flat: FlatParameters) -> Tensor:
-    assert flat.values.grad is not None
-    return flat.values.grad
+        return {name: m.unflatten(0, (self.policies, -1))[policy] for name, m in moments.items()}
 
 
 def _joined_tables(policies: Sequence[ActPolicy]) -> nn.Parameter:

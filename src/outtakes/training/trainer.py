@@ -123,12 +123,13 @@ def _finish(
     config, checkpoints = learner.config, {}
     while learner.step < config.steps:
         rate = learner.rate
-        loss, finite = learner.advance()
+        batch = learner.batch(learner.step)
+        loss, finite = learner.differentiate(batch)
         if not bool(finite.all()):
             worst = int((~finite).int().argmax())
             episodes = learner.episodes_of(worst, learner.step)
             raise DivergedError(runs[learner.seeds[worst]], learner.step + 1, episodes)
-        learner.move()
+        learner.move(batch)
         last = learner.step == config.steps
         if learner.step % config.log_every == 0 or last:
             for i, seed in enumerate(learner.seeds):
