@@ -107,7 +107,9 @@ def test_folded_and_full_cross_attention_are_the_layers_own(tokens):
     policy = make_policy()
     attention, memory = Attention(16, 2, 0.0).double(), make_memory(policy, tokens)
     queries = torch.randn(STEPS, 11, policy.config.width, dtype=torch.double)
-    expected, _ = attention(queries, memory.tokens + memory.positions, memory.tokens)
+    key = attention.key(memory.tokens + memory.positions)
+    logits = attention.logits(attention.query(queries), key)
+    expected = attention.attend(logits, attention.value(memory.tokens))
     for kind in (FoldedCrossAttention, FullCrossAttention):
         crossing = kind.of(memory, attention)
         assert torch.allclose(crossing.attend(queries), expected, rtol=1e-9)

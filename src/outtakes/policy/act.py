@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.policy.bias import ParametricBias
+from outtakes.policy.precision import at_least_fp32
 from outtakes.policy.transformer import Decoder, DecoderOutput, Encoder
 from outtakes.policy.vision import FEATURES, ResNet18
 from outtakes.shapes import Bool, Float, Int, UInt8
@@ -110,10 +111,6 @@ class Memory:
     tokens: Float[Tensor, "B M D"]
     positions: Float[Tensor, "M D"]
 
-    def repeated(self, copies: int) -> Memory:
-        """The same observations stacked `copies` times."""
-        return Memory(self.tokens.repeat(copies, 1, 1), self.positions)
-
 
 @dataclass(frozen=True)
 class Latent:
@@ -156,7 +153,7 @@ class VariationalEncoder(nn.Module):
             tokens.append(self.state(state)[:, None])
         known = valid.new_ones(len(state), len(tokens))
         padding = ~torch.cat([known, valid], dim=1)
-        sequence = torch.cat([*tokens, self.action(action)], dim=1).float()
+        sequence = at_least_fp32(torch.cat([*tokens, self.action(action)], dim=1))
         summary = self.encoder(sequence, self.positions, padding, generator, wanted=1)[:, 0]
         return Latent(*self.posterior(summary).chunk(2, dim=-1))
 
@@ -258,7 +255,7 @@ class ActPolicy(nn.Module):
             tokens.append(self.label(successes if label is None else label))
         image_tokens, image_positions = self._encode_images(observation)
         # Between layers tokens are in fp32, whatever the precision of the products.
-        sequence = torch.cat([torch.stack(tokens, dim=1), *image_tokens], dim=1).float()
+        sequence = at_least_fp32(torch.cat([torch.stack(tokens, dim=1), *image_tokens], dim=1))
         positions = torch.cat([self.vector_positions, *image_positions])
         return Memory(self.encoder(sequence, positions, None, generator), positions)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from outtakes.policy.precision import at_least_fp32
 from outtakes.shapes import Float
 
 
@@ -16,8 +16,7 @@ def symmetric_kl(
     Written as ½ Σ (p − q)(log p − log q), which is never negative and needs each probability
     once. Paper, Eq. 3.
     """
-    precision = torch.promote_types(p_logits.dtype, torch.float32)
-    log_p, log_q = (x.to(precision).log_softmax(-1) for x in (p_logits, q_logits))
+    log_p, log_q = (at_least_fp32(logits).log_softmax(-1) for logits in (p_logits, q_logits))
     return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
 
 

@@ -12,6 +12,7 @@ from outtakes.data.batches import Batch
 from outtakes.errors import ConfigError
 from outtakes.policy.act import ActPolicy, Latent, Observation
 from outtakes.policy.divergence import bounded, symmetric_kl
+from outtakes.policy.precision import at_least_fp32
 from outtakes.shapes import Bool, Float
 
 
@@ -55,13 +56,13 @@ def imitation_error(
     predicted: Float[Tensor, "B L A"], target: Float[Tensor, "B L A"], valid: Bool[Tensor, "B L"]
 ) -> Float[Tensor, ""]:
     """L1 error averaged over valid steps and action dimensions; padding counts for nothing."""
-    error = (predicted.float() - target).abs().mean(-1)
+    error = (at_least_fp32(predicted) - target).abs().mean(-1)
     return (error * valid).sum() / valid.sum().clamp(min=1)
 
 
 def prior_divergence(latent: Latent) -> Float[Tensor, ""]:
     """KL(posterior ‖ N(0, 1)) in nats, summed over the latent and averaged over the batch."""
-    mean, log_variance = latent.mean.float(), latent.log_variance.float()
+    mean, log_variance = at_least_fp32(latent.mean), at_least_fp32(latent.log_variance)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
     return kl.sum(-1).mean()
 

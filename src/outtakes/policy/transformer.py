@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from outtakes.policy.attention import Attention, AttentionBias
 from outtakes.policy.dropout import Dropout
+from outtakes.policy.precision import at_least_fp32
 from outtakes.shapes import Bool, Float
 
 
@@ -185,7 +186,7 @@ class DecoderLayer(nn.Module):
         shared = {"generator": generator, "copies": copies}
         attended = self.self_attention.attend(logits, self._value(x, logits, bias), **shared)
         attended = self.dropout(attended, **shared)
-        y = self.norms[0](attended.float() if x is None else x + attended)
+        y = self.norms[0](at_least_fp32(attended) if x is None else x + attended)
         attended = self._look(y + positions, memory, memory_positions, generator, copies)
         y = self.norms[1](y + self.dropout(attended, **shared))
         fed = self.feed_forward(y, generator, copies)
