@@ -1,0 +1,113 @@
+"""The search for the shortest training that reaches the quick recipe's success rate.
+
+    python -m benchmarks.short_recipe tune OUT      candidates, on data and seeds kept for tuning
+    python -m benchmarks.short_recipe confirm OUT   the chosen one beside quick, on those reported
+
+Both are resumable. Tuning: demonstrations of collection seed 1001, training seeds 100-103, initial
+states of seed 777. Confirmation: collection seed 0, training seeds 0-9, initial states of seed 0.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.arms import Arm, jobs_of, run_all
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot import read_dataset
+from outtakes.data.reading import Reading
+from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.statistics import success_difference, success_rate
+from outtakes.recipes import QUICK, Recipe
+from outtakes.stages import record
+
+CANDIDATES = {
+    f"{steps} steps, rate {rate:g}": replace(
+        QUICK.train, steps=steps, learning_rate=rate, warmup=min(50, steps // 10)
+    )
+    for steps in (300, 500, 750)
+    for rate in (1e-3, 2e-3)
+}
+CANDIDATES["1500 steps, rate 0.0005 (quick)"] = QUICK.train
+TUNING_SEEDS, REPORTED_SEEDS = (100, 101, 102, 103), tuple(range(10))
+
+
+def demonstrations(folder: Path, seed: int) -> DemoSet:
+    """The quick recipe's demonstrations of a collection seed, collected once."""
+    root = folder / f"dataset-{seed}"
+    if not root.exists():
+        record(replace(QUICK.collect, seed=seed), root)
+    return read_dataset(root, Reading(cameras=(), image_size=QUICK.image_size))
+
+
+def arms_of(demos: DemoSet) -> list[Arm]:
+    """ACT on the successes, and PB with the KL term on everything."""
+    successes = demos.episodes(Outcome.SUCCESS)
+    everything = [int(e) for e in demos.episode_indices]
+    return [
+        Arm("act", "ACT, successes", "none", successes),
+        Arm("pb-kl", "PB and KL, all", "pb", everything),
+    ]
+
+
+def success_rates(
+    demos: DemoSet, recipe: Recipe, seeds: Sequence[int], out: Path
+) -> dict[str, np.ndarray]:
+    """Arm and steering -> (seeds, rollouts) bool."""
+    log = run_all(jobs_of(arms_of(demos), seeds, demos, recipe, out, "cpu"), workers=2)
+    return {arm: _table(log, arm, seeds) for arm in dict.fromkeys(r.arm for r in log.rollouts)}
+
+
+def _table(log: RolloutLog, arm: str, seeds: Sequence[int]) -> np.ndarray:
+    mine = [r for r in log.rollouts if r.arm == arm]
+    return np.array(
+        [
+            [r.success for r in sorted(mine, key=lambda r: r.initial_state) if r.seed == seed]
+            for seed in seeds
+        ]
+    )
+
+
+def tune(out: Path) -> None:
+    """Success rates of every candidate on the tuning data."""
+    demos, found = demonstrations(out, 1001), {}
+    for name, train in CANDIDATES.items():
+        recipe = replace(QUICK, train=train, state_seed=777)
+        runs = out / "tuning" / name.replace(" ", "-")
+        rates = success_rates(demos, recipe, TUNING_SEEDS, runs)
+        found[name] = {arm: 100 * float(table.mean()) for arm, table in rates.items()}
+        print(name, found[name], flush=True)
+    (out / "tuning.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def confirm(out: Path, name: str) -> None:
+    """The chosen candidate beside quick, the same initial states in both."""
+    demos, quick = demonstrations(out, 0), replace(QUICK, state_seed=0)
+    chosen = replace(quick, train=CANDIDATES[name])
+    tables = [
+        success_rates(demos, recipe, REPORTED_SEEDS, out / "confirmation" / folder)
+        for recipe, folder in ((chosen, "short"), (quick, "quick"))
+    ]
+    found = {
+        arm: {
+            "short": asdict(success_rate(tables[0][arm])),
+            "quick": asdict(success_rate(tables[1][arm])),
+            "difference": asdict(success_difference(tables[0][arm], tables[1][arm])),
+        }
+        for arm in tables[0]
+    }
+    print(json.dumps(found, indent=1))
+    content = {"chosen": name, "arms": found}
+    (out / "confirmation.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "tune":
+        tune(Path(sys.argv[2]))
+    else:
+        confirm(Path(sys.argv[2]), sys.argv[3])
