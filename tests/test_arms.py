@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from outtakes.arms import Arm, Job, _worthwhile_workers, run_all, train_job
+from outtakes.arms import Arm, Job, _stacks, _worthwhile_workers, run_all, train_jobs
 from outtakes.errors import CheckpointError
 from outtakes.recipes import SMOKE
 from outtakes.training.checkpoint import FILE, Checkpoint
@@ -62,10 +62,27 @@ def test_processes_are_started_only_for_work_that_is_left(tmp_path: Path) -> Non
 
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     first = job(tmp_path, 0)
-    train_job(first)
+    train_jobs([first])
     written = (first.run / FILE).stat().st_mtime_ns
     run_all([first], workers=1)
     assert (first.run / FILE).stat().st_mtime_ns == written
     long = [replace(first, recipe=replace(first.recipe, train=small_train(steps=100_000)))]
     assert _worthwhile_workers(long * 64) == min(os.cpu_count() or 1, 64)
     assert _worthwhile_workers([first] * 600) == 1
+
+
+def test_seeds_of_one_arm_train_together_and_every_worker_has_work(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, seed) for seed in range(12)]
+    assert [len(stack) for stack in _stacks(jobs, workers=1)] == [5, 5, 2]
+    assert [len(stack) for stack in _stacks(jobs[:5], workers=2)] == [3, 2]
+    other = [replace(j, arm=replace(j.arm, episodes=j.arm.episodes[:4])) for j in jobs[:3]]
+    mixed = [one for pair in zip(jobs[:3], other, strict=True) for one in pair]
+    stacks = _stacks(mixed, workers=1)
+    assert [len(stack) for stack in stacks] == [3, 3]
+    assert [stack[0].arm.episodes for stack in stacks] == [
+        jobs[0].arm.episodes,
+        other[0].arm.episodes,
+    ]
+    assert all(len({len(j.arm.episodes) for j in stack}) == 1 for stack in stacks)
+    noisy = [replace(j, recipe=replace(j.recipe, act=small_act(dropout=0.1))) for j in jobs]
+    assert [len(stack) for stack in _stacks(noisy, workers=2)] == [1] * 12

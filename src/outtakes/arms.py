@@ -25,10 +25,13 @@ from outtakes.policy.act import Condition
 from outtakes.recipes import Recipe
 from outtakes.sim.environment import make_environment
 from outtakes.training.checkpoint import FILE, Checkpoint
-from outtakes.training.trainer import Monitor, train
+from outtakes.training.learner import can_stack
+from outtakes.training.trainer import Monitor, train_together
 
 PARALLEL_ENVIRONMENTS = 25
 """Environments stepped together in one process; outcomes do not depend on it."""
+SEEDS_TOGETHER = 5
+"""Seeds of one arm trained as one program, where they can be; more gain little."""
 _STEPS_WORTH_PROCESSES = 1_000
 """Optimiser steps left to take above which it pays to start processes: each first spends some 6 s
 importing torch and the simulator."""
@@ -105,22 +108,27 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
     return out / "runs" / arm / f"seed-{seed}"
 
 
-def train_job(job: Job, monitor: Monitor | None = None) -> Checkpoint:
-    """Train one run, or load it when it is done.
+def train_jobs(
+    jobs: Sequence[Job], monitors: Mapping[int, Monitor] | None = None
+) -> list[Checkpoint]:
+    """Train the runs of one arm, or load what is done of them; together where that is faster.
+
+    Args:
+        jobs: the same arm, demonstrations and recipe in all, a seed each.
+        monitors: seed -> what is told the scalars of its run.
 
     Raises:
-        CheckpointError: when its folder holds a run of other data or settings.
+        CheckpointError: when a folder holds a run of other data or settings.
     """
-    recipe = job.recipe
-    return train(
-        job.demos.subset(job.arm.episodes),
-        job.run,
-        act=replace(recipe.act, condition=job.arm.condition),
-        loss=recipe.loss if job.arm.kl else replace(recipe.loss, kl_weight=0.0),
-        config=replace(recipe.train, balanced=job.arm.balanced),
-        seed=job.seed,
-        device=job.device,
-        monitor=monitor,
+    arm, recipe = jobs[0].arm, jobs[0].recipe
+    return train_together(
+        jobs[0].demos.subset(arm.episodes),
+        {job.seed: job.run for job in jobs},
+        act=replace(recipe.act, condition=arm.condition),
+        loss=recipe.loss if arm.kl else replace(recipe.loss, kl_weight=0.0),
+        config=replace(recipe.train, balanced=arm.balanced),
+        device=jobs[0].device,
+        monitors=monitors,
     )
 
 
@@ -156,9 +164,13 @@ def evaluate_checkpoint(
     ]
 
 
-def run_job(job: Job) -> list[Rollout]:
-    """Train and evaluate one run, doing nothing twice."""
-    checkpoint = train_job(job)
+def run_together(jobs: Sequence[Job]) -> list[list[Rollout]]:
+    """Train and evaluate the runs of one arm, doing nothing twice; the rollouts of each."""
+    checkpoints = train_jobs(jobs)
+    return [_roll_out(job, done) for job, done in zip(jobs, checkpoints, strict=True)]
+
+
+def _roll_out(job: Job, checkpoint: Checkpoint) -> list[Rollout]:
     if not job.roll_out:
         return []
     finished = _finished_rollouts(job)
@@ -212,7 +224,7 @@ def run_all(
     if workers is None:
         workers = _worthwhile_workers(jobs)
     rollouts: dict[tuple[str, int], list[Rollout]] = {}
-    for done, (job, result) in enumerate(_results(jobs, workers), start=1):
+    for done, (job, result) in enumerate(_results(_stacks(jobs, workers), workers), start=1):
         rollouts[job.arm.name, job.seed] = result
         if progress:
             progress(done, len(jobs), _describe(job, result))
@@ -237,18 +249,32 @@ def _is_finished(job: Job) -> bool:
     return Checkpoint.load(job.run).step >= job.recipe.train.steps
 
 
-def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, list[Rollout]]]:
+def _stacks(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
+    """The jobs in groups that train as one program: seeds of one arm, first seeds first.
+
+    There are at least as many groups as workers, as far as there are jobs.
+    """
+    size = min(SEEDS_TOGETHER, -(-len(jobs) // workers)) if can_stack(jobs[0].recipe.act) else 1
+    # Arms of one name may differ in their episodes from seed to seed, as random choices do.
+    alike: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        alike.setdefault((job.arm.name, tuple(job.arm.episodes), job.out), []).append(job)
+    stacks = [own[i : i + size] for own in alike.values() for i in range(0, len(own), size)]
+    return sorted(stacks, key=lambda stack: jobs.index(stack[0]))
+
+
+def _results(stacks: Sequence[Sequence[Job]], workers: int) -> Iterator[tuple[Job, list[Rollout]]]:
     if workers == 1:
-        with _one_core() if jobs[0].device == "cpu" else nullcontext():
-            for job in jobs:
-                yield job, run_job(job)
+        with _one_core() if stacks[0][0].device == "cpu" else nullcontext():
+            for jobs in stacks:
+                yield from zip(jobs, run_together(jobs), strict=True)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_use_one_core) as pool:
-        futures = {pool.submit(run_job, job): job for job in jobs}
+        futures = {pool.submit(run_together, jobs): jobs for jobs in stacks}
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield from zip(futures[future], future.result(), strict=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from outtakes.arms import (
     evaluate_checkpoint,
     jobs_of,
     run_all,
-    train_job,
+    train_jobs,
 )
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
@@ -36,6 +36,7 @@ from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment
 from outtakes.training.checkpoint import Checkpoint
 from outtakes.training.monitor import open_monitor
+from outtakes.training.trainer import Monitor
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
@@ -191,19 +192,27 @@ def train_seeds(
         wandb: also log to Weights & Biases.
     """
     arm = Arm(policy, policy, "pb" if policy == "act-pb" else "none", episodes)
-    runs = []
-    for job in jobs_of([arm], lab.recipe.seeds, demos, lab.recipe, lab.out, lab.device):
-        with open_monitor(job.run, wandb=wandb) as log:
+    jobs = jobs_of([arm], lab.recipe.seeds, demos, lab.recipe, lab.out, lab.device)
+    with ExitStack() as monitors:
+        logs = {
+            job.seed: _announced(
+                lab, job, monitors.enter_context(open_monitor(job.run, wandb=wandb))
+            )
+            for job in jobs
+        }
+        train_jobs(jobs, logs)
+    return [job.run for job in jobs]
 
-            def monitor(step: int, scalars: Mapping[str, float], job=job, log=log) -> None:
-                log(step, scalars)
-                loss = scalars["loss/action_l1"]
-                what = f"train {job.arm.name} seed {job.seed}, L1 {loss:.3f}"
-                lab.say(step, job.recipe.train.steps, what)
 
-            train_job(job, monitor)
-        runs.append(job.run)
-    return runs
+def _announced(lab: Lab, job: Job, log: Monitor) -> Monitor:
+    """A monitor that also reports progress."""
+
+    def monitor(step: int, scalars: Mapping[str, float]) -> None:
+        log(step, scalars)
+        what = f"train {job.arm.name} seed {job.seed}, L1 {scalars['loss/action_l1']:.3f}"
+        lab.say(step, job.recipe.train.steps, what)
+
+    return monitor
 
 
 def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, object]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from outtakes.arms import Arm, Job, run_all, train_job
+from outtakes.arms import Arm, Job, run_all, train_jobs
 from outtakes.data.demo import Demo, DemoSet, Outcome
 from outtakes.data.normalize import Moments
 from outtakes.errors import ArtifactError, ConfigError, DatasetError
@@ -151,7 +151,8 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
     scale = Moments.of(demos.subset(successes).action).deviation.numpy()
     errors = {name: np.zeros((len(seeds), len(successes))) for name in arms}
     for job, (name, seed, fold) in zip(jobs, held_out, strict=True):
-        agent = train_job(job).agent(lab.device)
+        (checkpoint,) = train_jobs([job])
+        agent = checkpoint.agent(lab.device)
         for demo in demos.subset(fold):
             column = successes.index(demo.episode_index)
             errors[name][seeds.index(seed), column] = action_error(
