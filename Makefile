@@ -2,7 +2,7 @@
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo smoke test lint types format check
+.PHONY: help setup setup-tests demo smoke test bench lint types format check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ smoke: setup ## the same in miniature, to see that it works
 # Every worker computes on one core; a file's tests share a worker, hence its fixtures.
 test: setup-tests ## run the tests
 	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+
+bench: setup ## time everything beside its peers, into results/ and docs/performance.md
+	.venv/bin/python -m benchmarks
 
 lint: setup ## check style and formatting
 	.venv/bin/ruff check .

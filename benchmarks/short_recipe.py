@@ -30,7 +30,7 @@ CANDIDATES = {
     f"{steps} steps, rate {rate:g}": replace(
         QUICK.train, steps=steps, learning_rate=rate, warmup=min(50, steps // 10)
     )
-    for steps in (300, 500, 750)
+    for steps in (300, 500)
     for rate in (1e-3, 2e-3)
 }
 CANDIDATES["1500 steps, rate 0.0005 (quick)"] = QUICK.train
