@@ -72,7 +72,7 @@ def _bf16_rows() -> list[Row]:
 
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.starts,
-    "quick": lambda: [training.quick_step()],
+    "quick": lambda: [training.quick_step(), training.quick_step(seeds=5)],
     "seeds": lambda: [training.seeds_together("none"), training.seeds_together("pb")],
     "loading": _loading_rows,
     "ranking": _ranking_rows,

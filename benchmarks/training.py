@@ -54,14 +54,14 @@ def paper_step(precision: Precision) -> Row:
     )
 
 
-def quick_step() -> Row:
-    """The quick recipe's step, no PB."""
+def quick_step(seeds: int = 1) -> Row:
+    """The quick recipe's step, no PB; of several seeds trained together, for each of them."""
     demos = make_demos()
-    learner = make_learner(QUICK, demos)
+    learner = make_learner(QUICK, demos, seeds=seeds)
     agreement = check_same_numbers(QUICK, demos, image_size=96)
-    return _beside_lerobot(
-        "training step, quick recipe", learner, 50, "at least 1.5 times", agreement
-    )
+    together = f", {seeds} seeds together, per seed" if seeds > 1 else ""
+    what = f"training step, quick recipe{together}"
+    return _beside_lerobot(what, learner, 20, "at least 1.5 times", agreement)
 
 
 def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float:
@@ -81,29 +81,32 @@ def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float
 
 
 def _beside_lerobot(what: str, learner: Learner, steps: int, target: str, agreement: float) -> Row:
-    policy = learner.policies[0]
-    image_size = 224 if policy.config.cameras else 96
-    theirs = lerobot_act(policy, image_size)
+    policy, seeds = learner.policies[0], len(learner.policies)
     # Both are given their batch ready-made.
-    batch = batch_for_lerobot(learner.batch(0), policy)
-    flops = _flops(step_of(learner))
-    precision = torch.bfloat16 if learner.config.precision == "bf16" else torch.float32
+    batch = make_batch_for_lerobot(learner)
+    theirs = lerobot_act(policy, 224 if policy.config.cameras else 96)
+    flops = _flops(step_of(learner)) / seeds
     row = compare(
         what,
-        Side("Outtakes", times(step_of(learner), steps), steps),
+        Side("Outtakes", times(step_of(learner), steps), steps * seeds),
         Side("LeRobot ACTPolicy, fp32", times(training_step(theirs, lambda: batch), steps), steps),
-        unit="step",
+        unit="step of one seed",
         target=target,
     )
-    peak = matrix_peak(precision)
-    share = flops / float(np.median(row.ours_s)) / peak
+    peak = matrix_peak(torch.bfloat16 if learner.config.precision == "bf16" else torch.float32)
     facts = {
         "relative difference of the loss": agreement,
         "GFLOP a step, ours": flops / 1e9,
         "matrix peak, GFLOP/s": peak / 1e9,
-        "share of matrix peak": share,
+        "share of matrix peak": flops / float(np.median(row.ours_s)) / peak,
     }
     return replace(row, facts=facts)
+
+
+def make_batch_for_lerobot(learner: Learner) -> dict[str, torch.Tensor]:
+    """The first batch of a learner's first seed, as LeRobot takes it."""
+    own = learner.data.batch(learner.samplers[0].draw(0), learner.act.chunk)
+    return batch_for_lerobot(own, learner.policies[0])
 
 
 def _flops(work: Callable[[], object]) -> int:

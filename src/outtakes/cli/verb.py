@@ -21,7 +21,7 @@ class Verb:
     """What every verb takes."""
 
     recipe: str = "quick"
-    """Named settings: smoke, quick or paper."""
+    """Named settings: smoke, brisk, quick or paper."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
     json: bool = False
