@@ -29,12 +29,15 @@ install_import_hook(CHECKED, f"{typechecking.__name__}.check")
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium without a window: the system's where there is one, else Playwright's own."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
     installed = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        try:
+            browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        except Error as error:
+            pytest.fail(f"no Chromium to open pages with; run `make setup-tests`\n{error}")
         yield browser
         browser.close()
 

@@ -15,7 +15,7 @@ def test_fitting_shapes_pass():
 
 
 def test_a_wrong_shape_is_refused_although_torch_would_broadcast():
-    query, key = torch.zeros(2, 3, 5, 4), torch.zeros(1, 3, 7, 4)
+    query, key = torch.zeros(2, 3, 5, 4), torch.zeros(2, 1, 7, 4)
     with pytest.raises(jaxtyping.TypeCheckError):
         attention_logits(query, key)
 

@@ -174,7 +174,10 @@ def test_a_killed_study_goes_on_where_it_was(out: Path, tmp_path: Path) -> None:
     log = RolloutLog.load(study / "rollouts.parquet")
     for arm in ("act-s", "act-all", "pb-s", "pb-s-mean", "pb-kl-all"):
         assert by_state(log, arm, 1) == by_state(unbroken, arm, 1)
-    ends = [Checkpoint.load(run_folder(root, *KILLED)).tensors for root in (study, out)]
+    again = Path(shutil.copytree(study, tmp_path / "again"))
+    shutil.rmtree(run_folder(again, *KILLED))
+    done(*command[:-1], str(again))
+    ends = [Checkpoint.load(run_folder(root, *KILLED)).tensors for root in (study, again)]
     assert all(bool((ends[0][name] == tensor).all()) for name, tensor in ends[1].items())
     assert (study / "tables.md").read_text(encoding="utf-8").count("### ") == 3
     assert (study / "report.html").exists()

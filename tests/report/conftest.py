@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from outtakes.report.content import ReportContent
 from outtakes.report.html import write_report
@@ -28,19 +27,6 @@ def content(folder: Path) -> ReportContent:
 def report(content: ReportContent, folder: Path) -> Path:
     """Written anew for every test, as tests write other reports beside the same videos."""
     return write_report(content, folder)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    installed = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
-        except Error as error:
-            pytest.fail(f"no Chromium to open the report with; run `make setup-tests`\n{error}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
