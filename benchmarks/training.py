@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from benchmarks.objects import make_demos
 from benchmarks.peer import batch_for_lerobot, lerobot_act, training_step
@@ -85,7 +86,7 @@ def _beside_lerobot(what: str, learner: Learner, steps: int, target: str, agreem
     # Both are given their batch ready-made.
     batch = make_batch_for_lerobot(learner)
     theirs = lerobot_act(policy, 224 if policy.config.cameras else 96)
-    flops = _flops(step_of(learner)) / seeds
+    flops = _flops(learner)
     row = compare(
         what,
         Side("Outtakes", times(step_of(learner), steps), steps * seeds),
@@ -109,11 +110,32 @@ def make_batch_for_lerobot(learner: Learner) -> dict[str, torch.Tensor]:
     return batch_for_lerobot(own, learner.policies[0])
 
 
-def _flops(work: Callable[[], object]) -> int:
-    counter = FlopCounterMode(display=False)
-    with counter:
-        work()
-    return counter.get_total_flops()
+class _FlopCounter(TorchDispatchMode):
+    """Counts matrix products and convolutions as torch's own counter does, which takes no
+    `autograd.grad`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def _flops(learner: Learner) -> int:
+    """Of a step of one policy."""
+    alone = learner
+    if len(learner.policies) > 1:
+        settings = (learner.act, learner.loss, learner.config, learner.seeds[:1], learner.device)
+        alone = Learner(learner.demos, *settings)
+    step = step_of(alone)
+    with _FlopCounter() as counter:
+        step()
+    return counter.total
 
 
 def seeds_together(condition: str, seeds: int = 5) -> Row:
