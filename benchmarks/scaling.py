@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +62,10 @@ def rank_once(count: int) -> tuple[float, float, float]:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this process alone; what `getrusage` tells, a child has from its parent."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (peak,) = [line for line in status if line.startswith("VmHWM")]
+    return int(peak.split()[1]) / 1024
 
 
 def training() -> list[dict[str, float]]:
@@ -82,12 +83,6 @@ def training() -> list[dict[str, float]]:
         {"seeds": n, "step_ms": float(np.median(t)), "step_ms_per_seed": float(np.median(t)) / n}
         for n, t in times.items()
     ]
-
-
-def exponent(rows: Sequence[dict[str, float]], x: str, y: str) -> float:
-    """Slope of log y over log x between the last two rows."""
-    a, b = rows[-2], rows[-1]
-    return math.log(b[y] / a[y]) / math.log(b[x] / a[x])
 
 
 if __name__ == "__main__":

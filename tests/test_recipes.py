@@ -16,7 +16,7 @@ from tests.demos import make_demos
 
 def test_recipes_are_found_by_name() -> None:
     assert {name: chosen.name for name, chosen in RECIPES.items()} == {
-        name: name for name in ("quick", "smoke", "paper")
+        name: name for name in ("quick", "brisk", "smoke", "paper")
     }
     with pytest.raises(UnknownName, match="did you mean 'smoke'"):
         recipe("smok")
