@@ -1,6 +1,6 @@
 """Every comparison, one after the other, into results/ and docs/performance.md.
 
-make bench                          everything, half an hour on two cores
+make bench                          everything
 python -m benchmarks ranking seeds  these groups alone; the file keeps the others' figures
 """
 

@@ -1,6 +1,6 @@
 """`outtakes import` beside the plain loop with which LeRobot's examples port a dataset.
 
-    PYTHONPATH=src python -m benchmarks.importing
+    python -m benchmarks.importing
 
 Both convert the same robomimic file, images included, and write the same features. The loop is
 `LeRobotDataset.create`, `add_frame` for every frame, `save_episode`, `finalize`, all with LeRobot's
@@ -14,7 +14,6 @@ import json
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from benchmarks.side_by_side import seconds
 from outtakes.importers.convert import import_dataset
 from outtakes.importers.open import open_source
 from outtakes.importers.options import ImportOptions
@@ -182,24 +182,18 @@ def main() -> None:
         # Loading LeRobot takes seconds, which neither of the two shall pay.
         for convert in pair(warm, demos=1, length=5)[:2]:
             convert()
-        seconds = [(_seconds(ours), _seconds(peer)) for _ in range(arguments.rounds)]
-    ratios = [slow / fast for fast, slow in seconds]
+        rounds = [(seconds(ours), seconds(peer)) for _ in range(arguments.rounds)]
+    ratios = [slow / fast for fast, slow in rounds]
     print(
         json.dumps(
             {
                 **asdict(facts),
-                "seconds_ours": [round(fast, 2) for fast, _ in seconds],
-                "seconds_peer": [round(slow, 2) for _, slow in seconds],
+                "seconds_ours": [round(fast, 2) for fast, _ in rounds],
+                "seconds_peer": [round(slow, 2) for _, slow in rounds],
                 "times_faster": round(statistics.median(ratios), 2),
             }
         )
     )
-
-
-def _seconds(convert: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    convert()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -11,19 +11,33 @@ STATE, ENVIRONMENT_STATE, ACTION = 14, 7, 7
 
 
 def make_demos(
-    count: int = 100, frames: int = 60, *, cameras: tuple[str, ...] = (), image_size: int = 224
+    count: int = 100,
+    frames: int | np.ndarray = 60,
+    *,
+    failures: int | None = None,
+    cameras: tuple[str, ...] = (),
+    image_size: int = 224,
 ) -> DemoSet:
-    """`count` demonstrations of so many frames each, the first half successes."""
+    """`count` demonstrations, of which the last ones failed.
+
+    Args:
+        count: how many.
+        frames: of each, or (count,) of one after the other.
+        failures: half of them when None.
+        cameras: names of those that filmed noise.
+        image_size: side of the frames, pixels.
+    """
     rng = np.random.default_rng(0)
-    rows = count * frames
-    size = (image_size, image_size, 3)
+    starts = np.concatenate([[0], np.cumsum(np.broadcast_to(frames, count))])
+    rows, size = int(starts[-1]), (image_size, image_size, 3)
+    failed = count // 2 if failures is None else failures
     return DemoSet(
         name="benchmark",
         content_hash="benchmark",
         fps=20.0,
         episode_indices=np.arange(count),
-        successes=np.arange(count) < count // 2,
-        starts=np.arange(count + 1) * frames,
+        successes=np.arange(count) < count - failed,
+        starts=starts,
         state=_walk(rng, rows, STATE),
         environment_state=_walk(rng, rows, ENVIRONMENT_STATE),
         action=_walk(rng, rows, ACTION),

@@ -1,6 +1,6 @@
 """The ranking beside the plainest one, which runs the whole policy for every pair, one at a time.
 
-    PYTHONPATH=src python -m benchmarks.ranking
+    python -m benchmarks ranking
 
 The plain one is what the tests hold the ranking to (`tests.slow_ranking`): for each frame of a
 failure it encodes and decodes once under the failure's own PB and once under the PB of every
@@ -9,15 +9,14 @@ success. It is timed on a stated sample, and `Facts.naive_factor` carries that t
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from benchmarks.objects import ACTION, ENVIRONMENT_STATE, STATE, make_demos
+from benchmarks.side_by_side import count_flops
 from outtakes.data.demo import Demo, DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.policy.act import ActConfig, ActPolicy, Sizes
@@ -29,9 +28,6 @@ from outtakes.selection.pairs import Pairs
 from outtakes.selection.score import score_run
 from outtakes.training.checkpoint import Checkpoint
 from tests.slow_ranking import divergences
-
-_STATE, _ENVIRONMENT_STATE, _ACTION = 14, 7, 7
-"""Sizes of the vectors of the Lift task."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def quick_pair(frames: tuple[int, int] = (45, 80)) -> Pair:
     Args:
         frames: of a demonstration, fewest and most.
     """
-    demos = make_demos(np.random.default_rng(0).integers(*frames, size=100, endpoint=True))
+    demos = make_demos(100, np.random.default_rng(0).integers(*frames, size=100, endpoint=True))
     agent = make_agent(QUICK.act, demos)
     policy, failures = agent.policy, demos.lengths[~demos.successes]
     tensors = {f"policy.{name}": tensor for name, tensor in policy.state_dict().items()}
@@ -85,13 +81,15 @@ def quick_pair(frames: tuple[int, int] = (45, 80)) -> Pair:
 
     naive, runs = naive_sample(agent, demos, frames=4, successes=50)
     runs_in_all = int(failures.sum()) * (1 + 50)
-    facts = Facts("quick", 50, 50, int(failures.sum()) * 50, runs, runs_in_all / runs, count(ours))
+    facts = Facts(
+        "quick", 50, 50, int(failures.sum()) * 50, runs, runs_in_all / runs, count_flops(ours)
+    )
     return ours, naive, facts
 
 
 def paper_pair() -> Pair:
     """Paper recipe: 2 frames of one failure × 50 successes; naive on 1 frame × 2 successes."""
-    demos = make_demos(np.full(51, 2), failures=1, image_size=PAPER.image_size)
+    demos = make_demos(51, 2, failures=1, cameras=PAPER.act.cameras)
     agent = make_agent(PAPER.act, demos)
     failure, own, others = of_first_failure(agent, demos)
     discrepancy = Discrepancy(agent, others, Budget.of("cpu"))
@@ -102,33 +100,13 @@ def paper_pair() -> Pair:
 
     naive, runs = naive_sample(agent, demos, frames=1, successes=2)
     runs_in_all = len(failure) * (1 + len(others))
-    facts = Facts("paper", 1, 50, len(failure) * 50, runs, runs_in_all / runs, count(ours))
+    facts = Facts("paper", 1, 50, len(failure) * 50, runs, runs_in_all / runs, count_flops(ours))
     return ours, naive, facts
-
-
-def make_demos(lengths: np.ndarray, *, failures: int = 50, image_size: int = 0) -> DemoSet:
-    """Demonstrations of Lift's shape with random content; the last ones failed."""
-    rng = np.random.default_rng(0)
-    rows = int(lengths.sum())
-    shape = (rows, image_size, image_size, 3)
-    cameras = PAPER.act.cameras if image_size else ()
-    return DemoSet(
-        name="synthetic",
-        content_hash="synthetic",
-        fps=20.0,
-        episode_indices=np.arange(len(lengths)),
-        successes=np.arange(len(lengths)) < len(lengths) - failures,
-        starts=np.concatenate([[0], np.cumsum(lengths)]),
-        state=rng.normal(size=(rows, _STATE)).astype(np.float32),
-        environment_state=rng.normal(size=(rows, _ENVIRONMENT_STATE)).astype(np.float32),
-        action=rng.normal(size=(rows, _ACTION)).astype(np.float32),
-        images={camera: rng.integers(0, 256, shape, dtype=np.uint8) for camera in cameras},
-    )
 
 
 def make_agent(config: ActConfig, demos: DemoSet) -> Agent:
     """An untrained policy whose PB table is random: its arithmetic is that of a trained one."""
-    policy = ActPolicy(config, Sizes(len(demos), _STATE, _ENVIRONMENT_STATE, _ACTION))
+    policy = ActPolicy(config, Sizes(len(demos), STATE, ENVIRONMENT_STATE, ACTION))
     assert policy.bias is not None
     torch.nn.init.normal_(policy.bias.table, generator=torch.Generator().manual_seed(0))
     return Agent(policy, Normalizer.of(demos), None)
@@ -159,51 +137,3 @@ def naive_sample(
         divergences(agent, part, own, others[:successes])
 
     return naive, frames * (1 + successes)
-
-
-def count(work: Callable[[], None]) -> int:
-    """FLOPs of the matrix products and convolutions of a call; a multiply-add is two."""
-
-    def attention(query, key, value, *_, **__) -> int:
-        return sdpa_flop_count(query, key, value)
-
-    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with FlopCounterMode(display=False, custom_mapping={on_cpu: attention}) as counter:
-        work()
-    return counter.get_total_flops()
-
-
-def matrix_peak(size: int = 2048, repeats: int = 5) -> float:
-    """FLOP/s of the machine on a large fp32 matrix product, the best of some."""
-    a, b = torch.randn(2, size, size)
-    return 2 * size**3 / min(seconds(lambda: torch.mm(a, b)) for _ in range(repeats))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def measure(pair: Pair, repeats: int = 5) -> Mapping[str, object]:
-    """Medians over alternating repeats, each ratio taken within one repeat."""
-    ours, naive, facts = pair
-    for work in (ours, naive, matrix_peak):
-        work()  # warm
-    rounds = []
-    for _ in range(repeats):
-        peak, own, other = matrix_peak(), seconds(ours), seconds(naive) * facts.naive_factor
-        rounds.append((own, other / own, facts.flops / own / peak, peak / 1e9))
-    names = ("seconds", "times_faster", "share_of_matrix_peak", "peak_gflops")
-    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-    return asdict(facts) | dict(zip(names, medians, strict=True))
-
-
-if __name__ == "__main__":
-    for make_pair in (quick_pair, paper_pair):
-        for name, value in measure(make_pair()).items():
-            print(
-                f"{name:>22}  {value:.4g}" if isinstance(value, float) else f"{name:>22}  {value}"
-            )
-        print()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 REPEATS = 7
 
@@ -87,11 +88,12 @@ def compare(
         # Who goes first changes, so that neither always follows the other's caches.
         order = [("ours", ours), ("peer", peer)]
         for key, side in order if repeat % 2 else order[::-1]:
-            times[key].append(_seconds(side.work) / side.amount)
+            times[key].append(seconds(side.work) / side.amount)
     return Row(what, peer.name, unit, times["ours"], times["peer"], target, facts or {})
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
     started = time.perf_counter()
     work()
     if torch.cuda.is_available():
@@ -113,7 +115,7 @@ def matrix_peak(dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
     """FLOP/s of a large square matrix product on this machine now: the median of seven."""
     a = torch.randn(size, size).to(dtype)
     torch.mm(a, a)
-    return 2 * size**3 / float(np.median([_seconds(lambda: torch.mm(a, a)) for _ in range(7)]))
+    return 2 * size**3 / float(np.median([seconds(lambda: torch.mm(a, a)) for _ in range(7)]))
 
 
 def copy_peak(megabytes: int = 256) -> float:
@@ -121,18 +123,32 @@ def copy_peak(megabytes: int = 256) -> float:
     a = torch.randint(0, 255, (megabytes * 2**20,), dtype=torch.uint8)
     b = torch.empty_like(a)
     b.copy_(a)
-    return 2 * a.numel() / float(np.median([_seconds(lambda: b.copy_(a)) for _ in range(7)]))
+    return 2 * a.numel() / float(np.median([seconds(lambda: b.copy_(a)) for _ in range(7)]))
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute on this many threads meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+class _FlopCounter(TorchDispatchMode):
+    """Counts as torch's own counter does, which takes neither `autograd.grad` nor attention on
+    the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        packet = func._overloadpacket
+        if packet is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
+            self.total += sdpa_flop_count(*(tensor.shape for tensor in args[:3]))
+        elif packet in flop_registry:
+            self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def count_flops(work: Callable[[], object]) -> int:
+    """FLOPs of the matrix products and convolutions of a call; a multiply-add is two."""
+    with _FlopCounter() as counter:
+        work()
+    return counter.total
 
 
 def machine() -> dict[str, Any]:

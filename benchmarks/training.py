@@ -7,12 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from benchmarks.objects import make_demos
 from benchmarks.peer import batch_for_lerobot, lerobot_act, training_step
-from benchmarks.side_by_side import Row, Side, compare, matrix_peak, times
+from benchmarks.side_by_side import Row, Side, compare, count_flops, matrix_peak, times
 from outtakes.data.demo import DemoSet
 from outtakes.policy.act import ActConfig
 from outtakes.policy.loss import compute_loss
@@ -110,32 +108,13 @@ def make_batch_for_lerobot(learner: Learner) -> dict[str, torch.Tensor]:
     return batch_for_lerobot(own, learner.policies[0])
 
 
-class _FlopCounter(TorchDispatchMode):
-    """Counts matrix products and convolutions as torch's own counter does, which takes no
-    `autograd.grad`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func._overloadpacket)
-        if count is not None:
-            self.total += count(*args, **(kwargs or {}), out_val=result)
-        return result
-
-
 def _flops(learner: Learner) -> int:
     """Of a step of one policy."""
     alone = learner
     if len(learner.policies) > 1:
         settings = (learner.act, learner.loss, learner.config, learner.seeds[:1], learner.device)
         alone = Learner(learner.demos, *settings)
-    step = step_of(alone)
-    with _FlopCounter() as counter:
-        step()
-    return counter.total
+    return count_flops(step_of(alone))
 
 
 def seeds_together(condition: str, seeds: int = 5) -> Row:

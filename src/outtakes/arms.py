@@ -260,7 +260,8 @@ def _stacks(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
     for job in jobs:
         alike.setdefault((job.arm.name, tuple(job.arm.episodes), job.out), []).append(job)
     stacks = [own[i : i + size] for own in alike.values() for i in range(0, len(own), size)]
-    return sorted(stacks, key=lambda stack: jobs.index(stack[0]))
+    place = {job.run: i for i, job in enumerate(jobs)}
+    return sorted(stacks, key=lambda stack: place[stack[0].run])
 
 
 def _results(stacks: Sequence[Sequence[Job]], workers: int) -> Iterator[tuple[Job, list[Rollout]]]:

@@ -172,11 +172,7 @@ def action_error(agent: Agent, demo: Demo, scale: np.ndarray, neighbours: int) -
         scale: (A,) what one unit of error is in each action dimension.
         neighbours: successes whose PBs are averaged, see `ControllerConfig`.
     """
-    raw = {
-        "observation.state": demo.state,
-        "observation.environment_state": demo.environment_state,
-        **{f"observation.images.{c}": np.array(demo.images[c]) for c in agent.cameras},
-    }
+    raw = {name: np.array(array) for name, array in demo.observations(agent.cameras).items()}
     first = {name: np.repeat(array[:1], len(demo), axis=0) for name, array in raw.items()}
     predicted = agent.predict(raw, agent.begin(first, neighbours))
     steps = np.arange(len(demo))[:, None] + np.arange(agent.chunk)

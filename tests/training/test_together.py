@@ -98,9 +98,9 @@ def test_stopped_and_called_again_it_ends_bitwise_where_it_would_have(tmp_path):
 def test_seeds_that_are_not_equally_far_are_brought_to_the_end_too(tmp_path):
     train_all(tmp_path, (0,), steps=4)
     train_all(tmp_path, (3,), steps=2)
+    ahead = Checkpoint.load(tmp_path / "0")
     finished = train_all(tmp_path, steps=4)
     assert [(c.seed, c.step) for c in finished] == [(seed, 4) for seed in SEEDS]
-    ahead = Checkpoint.load(tmp_path / "0")
     assert all(torch.equal(t, ahead.tensors[name]) for name, t in finished[1].tensors.items())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,20 +54,8 @@ class Import(Verb):
         from outtakes.importers.open import open_source
         from outtakes.importers.options import ImportOptions
 
-        options = ImportOptions(
-            fps=self.fps,
-            task=self.task,
-            state=self.state,
-            environment_state=self.environment_state,
-            cameras=self.cameras,
-            render=self.render,
-            image_size=self.image_size,
-            outcome=self.outcome,
-            labels=self.labels,
-            success_mask=self.success_mask,
-            failure_mask=self.failure_mask,
-            reward_threshold=self.reward_threshold,
-        )
+        names = (setting.name for setting in fields(ImportOptions))
+        options = ImportOptions(**{name: getattr(self, name) for name in names})
         check_writable(self.out.absolute().parent)
         manifest = import_dataset(
             open_source(self.source, options),

@@ -43,6 +43,15 @@ class Demo:
     def __len__(self) -> int:
         return len(self.action)
 
+    def observations(self, cameras: Sequence[str]) -> dict[str, np.ndarray]:
+        """What it saw at every step, by the names an agent takes; views, nothing is copied."""
+        images = {f"observation.images.{camera}": self.images[camera] for camera in cameras}
+        return {
+            "observation.state": self.state,
+            "observation.environment_state": self.environment_state,
+            **images,
+        }
+
 
 @dataclass(frozen=True)
 class Provenance:

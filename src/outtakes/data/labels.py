@@ -76,18 +76,29 @@ def write_labels(
     """
     if path.suffix != ".json":
         raise ConfigError(f"labels in {path.name}", remedy="name a .json file with --out")
-    with _locked(path.parent):
+    with locked(path.parent):
         before = read_labels(path, episodes) if path.exists() else {}
         merged = {**before, **labels}
-        words = {str(e): _word(merged[e]) for e in sorted(merged)}
-        text = json.dumps(words, indent=1) + "\n"
-        write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        replace_labels(path, merged)
     return merged
 
 
+def replace_labels(path: Path, labels: Mapping[int, bool]) -> None:
+    """Make a JSON label file hold these labels alone, in one step; call it with the lock held."""
+    words = {str(e): _word(labels[e]) for e in sorted(labels)}
+    text = json.dumps(words, indent=1) + "\n"
+    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other writers of label files out; the lock is on the folder, so it leaves no file."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other writers of label files out; the lock is on the folder, so it leaves no file.
+
+    It goes with the process that holds it.
+
+    Raises:
+        MachineError: when the folder cannot be made or opened.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

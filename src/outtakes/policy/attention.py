@@ -29,6 +29,11 @@ def attention_logits(
     return (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
 
 
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(..., L, D) -> (..., H, L, D / H)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
 class Attention(nn.Module):
     """Multi-head attention, `softmax(Q Kᵀ / √d_k) V`, in two halves.
 
@@ -61,7 +66,7 @@ class Attention(nn.Module):
         self, query: Float[Tensor, "Q L D"], key: Float[Tensor, "C M D"]
     ) -> Float[Tensor, "B H L M"]:
         """Attention logits of projected queries and keys."""
-        return attention_logits(self._split(query), self._split(key))
+        return attention_logits(split_heads(query, self.heads), split_heads(key, self.heads))
 
     def attend(
         self,
@@ -79,8 +84,5 @@ class Attention(nn.Module):
             copies: how many stacked copies of one batch share a dropout mask.
         """
         weights = self.dropout(logits.softmax(-1), generator, copies)
-        return self.out((weights @ self._split(value)).transpose(1, 2).flatten(2))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, H, L, D / H)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        blended = weights @ split_heads(value, self.heads)
+        return self.out(blended.transpose(1, 2).flatten(2))

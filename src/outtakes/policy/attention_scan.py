@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from outtakes.policy.act import ActPolicy, Memory
-from outtakes.policy.cross_attention import CrossAttention, attend_to, split_heads
+from outtakes.policy.attention import split_heads
+from outtakes.policy.cross_attention import CrossAttention, attend_to
 from outtakes.policy.divergence import symmetric_kl_of
 from outtakes.policy.footprint import pair_bytes
 from outtakes.policy.transformer import DecoderLayer

@@ -11,7 +11,7 @@ from torch import Tensor, baddbmm, einsum
 from torch.nn.functional import scaled_dot_product_attention
 
 from outtakes.policy.act import Memory
-from outtakes.policy.attention import Attention
+from outtakes.policy.attention import Attention, split_heads
 from outtakes.shapes import Float
 
 
@@ -110,8 +110,3 @@ def attend_to(memory: Memory, attention: Attention) -> CrossAttention:
 def folds(tokens: int, width: int, heads: int) -> bool:
     """Whether a query costs less arithmetic with the projections folded into the memory."""
     return heads * tokens < width + tokens
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(..., L, D) -> (..., H, L, D / H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)

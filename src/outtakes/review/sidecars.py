@@ -8,11 +8,6 @@ someone else decided.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.data.labels import SIDECAR, read_labels
+from outtakes.data.labels import SIDECAR, locked, read_labels, replace_labels
 from outtakes.errors import ArtifactError
-from outtakes.files import read_json, unwritable, write_atomically, write_json
+from outtakes.files import read_json, write_json
 from outtakes.review.decisions import Change, Decisions
 
 REVIEW = "review.json"
@@ -112,7 +107,7 @@ class Sidecars:
             raise ArtifactError(
                 f"no episode {change.episode}", where=self.dataset, remedy="reload the page"
             )
-        with self._locked():
+        with locked(self.folder):
             decisions = self.read()
             if decisions.value(change.episode, change.field) != change.before:
                 raise Conflict(decisions)
@@ -128,26 +123,12 @@ class Sidecars:
             Conflict: when there has been another change since.
             MachineError: when the folder is not writable or the disk is full.
         """
-        with self._locked():
+        with locked(self.folder):
             decisions = self.read()
             if decisions.revision != revision:
                 raise Conflict(decisions)
             undone = decisions.undone()
             return decisions if undone is decisions else self._write(decisions, undone)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One change at a time; the lock goes with the process that holds it."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.folder, os.O_RDONLY)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
     def _write(self, before: Decisions, after: Decisions) -> Decisions:
         # The history first: after a kill in between, undo passes over a change that did not land.
@@ -158,7 +139,6 @@ class Sidecars:
         }
         write_json(self.review, _KIND, _VERSION, content)
         if after.labels != before.labels:
-            labels = {str(episode): after.labels[episode] for episode in sorted(after.labels)}
-            text = json.dumps(labels, indent=1) + "\n"
-            write_atomically(self.labels, lambda path: path.write_text(text, encoding="utf-8"))
+            successes = {e: word == Outcome.SUCCESS for e, word in after.labels.items()}
+            replace_labels(self.labels, successes)
         return after

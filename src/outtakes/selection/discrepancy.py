@@ -33,7 +33,7 @@ class Discrepancy:
     @torch.no_grad()
     def of(self, failure: Demo, own: Float[Tensor, "L P"], pairs: Pairs) -> np.ndarray:
         """(n, m) float64 nats: D_sym of every pair, averaged over layers, heads and query rows."""
-        raw = _raw(failure, self._agent.cameras)
+        raw = failure.observations(self._agent.cameras)
         drawn = torch.from_numpy(pairs.successes).to(own.device)
         found = []
         for block in blocks(len(pairs.times), self._steps_at_once(raw)):
@@ -53,12 +53,3 @@ class Discrepancy:
         pixels = sum(height * width for height, width in sizes)
         step = encoding_bytes(policy.config, tokens, pixels) + held_bytes(policy.config, tokens)
         return self._budget.held // step
-
-
-def _raw(demo: Demo, cameras: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """What a demonstration saw, by the names an agent takes."""
-    return {
-        "observation.state": demo.state,
-        "observation.environment_state": demo.environment_state,
-        **{f"observation.images.{camera}": demo.images[camera] for camera in cameras},
-    }

@@ -72,6 +72,7 @@ class Learner:
         )
         self.optimizer = Optimizer(self.policies, config.weight_decay, config.backbone_scale)
         self._parameters = self._leaves()
+        self._losses = _LossOf(self.policies[0], loss, self.separate)
         self.generator = torch.Generator(device)
         self.step = 0
 
@@ -204,10 +205,6 @@ class Learner:
         self.policies[policy].load_state_dict(checkpoint.owned("policy"))
         self.optimizer.restore(policy, checkpoint.owned("adamw"), checkpoint.owned("rows"))
         self.step = checkpoint.step
-
-    @property
-    def _losses(self) -> _LossOf:
-        return _LossOf(self.policies[0], self.loss, self.separate)
 
 
 class _LossOf(nn.Module):

@@ -65,5 +65,7 @@ def _weights_and_biases(run: Path) -> Iterator[Monitor]:
             "Weights & Biases is not installed", remedy="pip install 'outtakes[wandb]'"
         ) from None
     name = "/".join(run.parts[-2:])
-    with wandb.init(project="outtakes", name=name, id=name.replace("/", "-"), resume="allow") as w:
+    # Several seeds may be open at once, each a run of its own.
+    own = {"name": name, "id": name.replace("/", "-"), "resume": "allow", "reinit": "create_new"}
+    with wandb.init(project="outtakes", **own) as w:
         yield lambda step, scalars: w.log(dict(scalars), step=step)
