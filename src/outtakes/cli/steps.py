@@ -187,8 +187,8 @@ class Evaluate(Verb):
     """Folder for rollouts.parquet and, with several arms, comparison.json."""
     rollouts: int | None = None
     """Rollouts of each run; the recipe's when not given."""
-    environment: str = "lift"
-    """The task."""
+    task: str = "lift"
+    """The simulated task."""
     ensemble: float | None = None
     """Average overlapping chunks with weights exp(-ENSEMBLE i), i = 0 the oldest (ACT's temporal
     ensembling, 0.01 there); chunks are executed as they are when not given."""
@@ -201,15 +201,14 @@ class Evaluate(Verb):
     def run(self, console: Console) -> None:
         """Evaluate and print the success rates."""
         from outtakes.exhibition import film_runs
-        from outtakes.recipes import recipe
+        from outtakes.recipes import on_task, recipe
         from outtakes.stages import evaluate_runs
 
         check_given(self.runs, "run folder")
-        chosen = recipe(self.recipe)
+        chosen = on_task(recipe(self.recipe), self.task)
         chosen = replace(
             chosen,
             rollouts=given(self.rollouts, chosen.rollouts),
-            collect=replace(chosen.collect, environment=self.environment),
             controller=replace(
                 chosen.controller,
                 ensemble=self.ensemble,

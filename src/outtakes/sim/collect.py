@@ -22,9 +22,8 @@ import numpy as np
 
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.sim.demonstrator import Demonstrator, MistakeMade
 from outtakes.sim.environment import Environment, make_environment
-from outtakes.sim.operator import Operator
-from outtakes.sim.personality import Mistake
 
 STEPS_AFTER_SUCCESS = 5
 """Control steps recorded after the one that solved the task."""
@@ -86,11 +85,11 @@ class Attempt:
     """One simulated episode before its images are rendered."""
 
     number: int
-    mistake: Mistake | None
+    mistake: MistakeMade | None
     initial_state: np.ndarray
     """What `Environment.reset` takes."""
     features: dict[str, np.ndarray]
-    """All but the images; `action` is (T, 7) and `next.success` (T,)."""
+    """All but the images; `action` is (T, A) and `next.success` (T,)."""
 
     @property
     def success(self) -> bool:
@@ -111,8 +110,7 @@ def collect(
     Yields:
         One recording at a time, so that videos need not be held in memory. Its metadata are
         attempt, seed, mistake (kind or "none"), mistake_size with mistake_unit, mistake_share of
-        the largest of its kind, cube_x and cube_y at the start and
-        height_lifted (all m).
+        the largest of its kind, and what `Environment.describe` says.
 
     Raises:
         ConfigError: when the operator hardly ever brings about the outcome asked for, or there is
@@ -141,7 +139,7 @@ def simulate_attempt(config: CollectConfig, environment: Environment, number: in
     """Simulate attempt `number`: a pure function of the seed and the number."""
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, number]))
     initial_state = environment.sample_initial_state(rng)
-    operator = Operator.draw(rng, config.mistake_rate)
+    operator = environment.demonstrator(rng, config.mistake_rate)
     # The operator forgets its mistake once it retries.
     mistake = operator.mistake
     environment.reset(initial_state)
@@ -149,7 +147,7 @@ def simulate_attempt(config: CollectConfig, environment: Environment, number: in
     return Attempt(number, mistake, initial_state, features)
 
 
-def _demonstrate(environment: Environment, operator: Operator) -> dict[str, np.ndarray]:
+def _demonstrate(environment: Environment, operator: Demonstrator) -> dict[str, np.ndarray]:
     frames: dict[str, list] = {}
     left = environment.horizon
     while left > 0:
@@ -193,7 +191,6 @@ def _record(config: CollectConfig, attempt: Attempt) -> Recording:
     """Replay an attempt for the cameras."""
     environment = _environment(config.environment)
     images = _film(environment, attempt, config.cameras, config.image_size)
-    cube = attempt.features["observation.environment_state"][:, :3]
     mistake = attempt.mistake
     return Recording(
         features={**attempt.features, **images},
@@ -205,9 +202,7 @@ def _record(config: CollectConfig, attempt: Attempt) -> Recording:
             "mistake_size": mistake.size if mistake else 0.0,
             "mistake_unit": mistake.unit if mistake else "",
             "mistake_share": mistake.share if mistake else 0.0,
-            "cube_x": float(cube[0, 0]),
-            "cube_y": float(cube[0, 1]),
-            "height_lifted": float(cube[:, 2].max() - cube[0, 2]),
+            **environment.describe(attempt.features),
         },
     )
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from outtakes.errors import UnknownName
+from outtakes.sim.demonstrator import Demonstrator
 
 ENVIRONMENTS = ("lift",)
 """Names that `make_environment` knows."""
@@ -29,7 +30,7 @@ class Environment(Protocol):
     horizon: int
     """Control steps after which a rollout counts as failed."""
     cameras: tuple[str, ...]
-    """Camera names that `render` knows, for example ("overhead", "wrist")."""
+    """Camera names that `render` knows; "overhead" and "wrist" are among them."""
 
     def sample_initial_state(self, rng: np.random.Generator) -> np.ndarray:
         """Draw an initial state: a flat float64 vector that `reset` takes."""
@@ -52,6 +53,18 @@ class Environment(Protocol):
         """Apply one (A,) action for 1/fps seconds; True when the task is then solved."""
         ...
 
+    def demonstrator(self, rng: np.random.Generator, mistake_rate: float) -> Demonstrator:
+        """A scripted operator at random, who makes a mistake with the given probability."""
+        ...
+
+    def describe(self, features: Mapping[str, np.ndarray]) -> Mapping[str, float]:
+        """Facts of an episode worth keeping beside it, by name.
+
+        Args:
+            features: what was recorded, (T, ...) each; images are not needed.
+        """
+        ...
+
     def close(self) -> None:
         """Free the simulator and its renderer."""
         ...
@@ -72,4 +85,4 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     # Imports the simulator, which takes seconds.
     from outtakes.sim.lift import Lift
 
-    return Lift() if horizon is None else Lift(horizon)
+    return Lift(horizon)

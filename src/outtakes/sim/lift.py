@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +21,7 @@ import numpy as np
 
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim.control_law import ARM_JOINTS
+from outtakes.sim.lift_operator import LiftOperator
 from outtakes.sim.osc import ACTION_SIZE, OperationalSpaceController, PandaIndices
 from outtakes.sim.rendering import Renderer
 
@@ -34,6 +35,7 @@ CUBE_RANGE = (0.1, 0.2)
 SUCCESS_HEIGHT = 0.04
 """m of the cube's centre above the table top, as in robosuite."""
 
+_HORIZON = 150
 _CAMERAS = {"overhead": "overhead", "wrist": "robot0_eye_in_hand"}
 _OVERHEAD = {
     "name": "overhead",
@@ -167,7 +169,7 @@ class Lift:
         `observation.environment_state` (7,): cube position (m), cube quaternion (w >= 0, first).
 
     Args:
-        horizon: control steps after which a rollout counts as failed.
+        horizon: control steps after which a rollout counts as failed; 150 when None.
 
     Raises:
         ConfigError: when the horizon is not positive.
@@ -178,10 +180,10 @@ class Lift:
     fps = 20
     cameras = tuple(_CAMERAS)
 
-    def __init__(self, horizon: int = 150) -> None:
-        if horizon < 1:
+    def __init__(self, horizon: int | None = None) -> None:
+        if horizon is not None and horizon < 1:
             raise ConfigError(f"horizon {horizon}", remedy="give at least 1 control step")
-        self.horizon = horizon
+        self.horizon = _HORIZON if horizon is None else horizon
         self._scene = _load_scene()
         self._model = self._scene.model
         self._data = mujoco.MjData(self._model)
@@ -258,6 +260,19 @@ class Lift:
         if camera not in _CAMERAS:
             raise UnknownName("camera", camera, _CAMERAS)
         return _load_renderer(height, width).render(self._data.qpos, _CAMERAS[camera])
+
+    def demonstrator(self, rng: np.random.Generator, mistake_rate: float) -> LiftOperator:
+        """A scripted operator at random, who makes a mistake with the given probability."""
+        return LiftOperator.draw(rng, mistake_rate)
+
+    def describe(self, features: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Where the cube was at the start, `cube_x` and `cube_y`, and `height_lifted`; all m."""
+        cube = features["observation.environment_state"][:, :3]
+        return {
+            "cube_x": float(cube[0, 0]),
+            "cube_y": float(cube[0, 1]),
+            "height_lifted": float(cube[:, 2].max() - cube[0, 2]),
+        }
 
     def close(self) -> None:
         """Let go of this simulation; the model and the renderers are shared and stay."""
