@@ -303,6 +303,21 @@ def test_what_is_pressed_just_before_a_reload_arrives(page: Page, dataset: Path)
     assert labels(dataset) == {"0": "failure"}
 
 
+def test_keys_that_a_reload_overtakes_are_sent_after_it(page: Page, dataset: Path) -> None:
+    # All in one task of the page: no request can have gone out before the reload begins.
+    page.evaluate(
+        """keys => {
+            for (const key of keys)
+                document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            location.reload();
+        }""",
+        ["f", "j", "s", "j", "x", "u", "k", "f"],
+    )
+    expect(page.locator("#status")).to_have_text("Saved: episode 1 is a failure")
+    assert labels(dataset) == {"0": "failure", "1": "failure"}
+    expect(page.locator("#episode-2 .kept")).to_have_text("")
+
+
 def test_two_pages_add_up_and_never_overrule_one_another_unseen(
     served: Served, dataset: Path, serve: Callable[..., Served], open_page: Opener
 ) -> None:
