@@ -149,10 +149,14 @@ def test_playing_in_a_loop_never_shows_another_episode(served: Served, open_page
     expect_shown(page, 1, 0)
     page.select_option("#rate", "2")
     page.click("#play")
-    seen = watch(page, 5000)
-    assert {camera["episode"] for cameras in seen for camera in cameras} == {1}
-    firsts = [cameras[0]["frame"] for cameras in seen]
-    # A busy machine may not present each of the last frames.
+    firsts: list[int] = []
+    for _ in range(6):
+        seen = watch(page, 5000)
+        assert {camera["episode"] for cameras in seen for camera in cameras} == {1}
+        firsts += [cameras[0]["frame"] for cameras in seen]
+        # A busy machine may not present each of the last frames every time.
+        if max(firsts) >= LENGTHS[1] - 8:
+            break
     assert max(firsts) >= LENGTHS[1] - 8
     assert any(later < earlier - 20 for earlier, later in pairwise(firsts))
 
