@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import loading, ranking, rollouts, scaling, startup, training
+from benchmarks import loading, ranking, rollouts, scaling, startup, training, triage
 from benchmarks.side_by_side import Row, machine
 from outtakes import version
 
@@ -44,6 +44,7 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "loading": _loading_rows,
     "ranking": lambda: ranking.quick().rows() + ranking.paper().rows(),
     "rollouts": lambda: [rollouts.evaluation(OUT, 224), rollouts.evaluation(OUT, None)],
+    "triage": lambda: [triage.beyond_training(OUT)],
     "paper": lambda: [training.paper_step("fp32")],
     "bf16": _bf16_rows,
 }
