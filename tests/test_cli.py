@@ -36,6 +36,7 @@ VERBS = (
     "train",
     "rank",
     "select",
+    "export",
     "evaluate",
     "study",
     "report",

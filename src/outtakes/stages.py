@@ -312,13 +312,29 @@ def load_selection(path: Path, demos: DemoSet) -> Selection:
         ArtifactError: when it is of another dataset.
     """
     selection = Selection.load(path)
-    if selection.content_hash != demos.content_hash:
-        raise ArtifactError(
-            f"the selection was made for other data ({selection.dataset})",
-            where=path,
-            remedy="select again from scores of this dataset",
-        )
+    _check_hash("selection", selection, path, demos)
     return selection
+
+
+def load_scores(path: Path, demos: DemoSet) -> Scores:
+    """Read scores and check that they are of this dataset.
+
+    Raises:
+        ArtifactError: when they are of another dataset.
+    """
+    scores = Scores.load(path)
+    _check_hash("ranking", scores, path, demos)
+    return scores
+
+
+def _check_hash(what: str, made: Selection | Scores, path: Path, demos: DemoSet) -> None:
+    if made.content_hash != demos.content_hash:
+        raise ArtifactError(
+            f"the {what} was made for other data ({made.dataset})",
+            where=path,
+            remedy="select again from scores of this dataset, or give the labels and flags it was "
+            "ranked with, --recipe included",
+        )
 
 
 def cores() -> int:

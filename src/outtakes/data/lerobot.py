@@ -130,8 +130,9 @@ def join_datasets(parts: Sequence[Path], root: Path) -> Path:
         )
     entries = [entry for part in parts for _, entry in sorted(read_metadata(part).items())]
     metadata = [{**entry, "episode_index": episode} for episode, entry in enumerate(entries)]
-    with _disk_errors(root.parent):
-        _write_metadata(root / RECORDINGS, metadata)
+    if metadata:
+        with _disk_errors(root.parent):
+            write_metadata(root / RECORDINGS, metadata)
     return root
 
 
@@ -187,10 +188,11 @@ def _record(
     if dataset is None:
         raise DatasetError("no recordings", where=draft.parent, remedy="record some")
     with _disk_errors(draft.parent):
-        _write_metadata(draft / RECORDINGS, metadata)
+        write_metadata(draft / RECORDINGS, metadata)
 
 
-def _write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
+def write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
+    """Write what `read_metadata` reads; each entry has its `episode_index`."""
     lines = [json.dumps(entry, default=lambda scalar: scalar.item()) for entry in metadata]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
