@@ -12,6 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outtakes.data.faults import UnreadableFile
+
 if TYPE_CHECKING:
     import av
     from av.video.stream import VideoStream
@@ -31,7 +33,21 @@ def cut(source: Path, target: Path, spans: Sequence[Span], fps: float) -> bool:
 
     Returns:
         Whether it could be done; if not, there is no new file.
+
+    Raises:
+        UnreadableFile: when the video is damaged.
     """
+    import av.error
+
+    try:
+        return _cut(source, target, spans, fps)
+    except (av.error.InvalidDataError, av.error.EOFError, IndexError) as error:
+        raise UnreadableFile(
+            "video is truncated or damaged", where=source, remedy="restore it, or export again"
+        ) from error
+
+
+def _cut(source: Path, target: Path, spans: Sequence[Span], fps: float) -> bool:
     import av
 
     with av.open(str(source)) as container:

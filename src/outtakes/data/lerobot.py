@@ -199,13 +199,10 @@ def write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
 
 def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) -> LeRobotDataset:
     try:
-        import av.logging
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except ModuleNotFoundError as error:
         raise _no_lerobot() from error
-    # Both write several lines an episode to the terminal unless told to log errors only.
-    os.environ.setdefault("SVT_LOG", "1")
-    av.logging.set_libav_level(av.logging.ERROR)
+    quiet_encoders()
     return LeRobotDataset.create(
         repo_id=f"local/{draft.name}",
         fps=fps,
@@ -217,6 +214,14 @@ def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) ->
         # Endless: LeRobot drops frames when the queue is full.
         encoder_queue_maxsize=0,
     )
+
+
+def quiet_encoders() -> None:
+    """Both write several lines a video to the terminal unless told to log errors only."""
+    import av.logging
+
+    os.environ.setdefault("SVT_LOG", "1")
+    av.logging.set_libav_level(av.logging.ERROR)
 
 
 def _add_episode(dataset: LeRobotDataset, recording: Recording) -> None:

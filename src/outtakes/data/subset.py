@@ -8,13 +8,8 @@ copies. Files that cannot be cut so are left to it.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +17,11 @@ import numpy as np
 
 from outtakes.data import parquet
 from outtakes.data.cutting import Span, cut
+from outtakes.data.faults import UnreadableFile
 from outtakes.data.layout import Layout, VideoSpans, read_layout
 from outtakes.data.lerobot import RECORDINGS, join_datasets, read_metadata, write_metadata
-from outtakes.data.splitting import SPLIT
-from outtakes.errors import DatasetError, MachineError
+from outtakes.data.splitting import SPLIT, split
+from outtakes.errors import DatasetError
 from outtakes.files import unwritable
 
 
@@ -91,7 +87,7 @@ def _write_part(layout: Layout, kept: Sequence[int], work: Path) -> VideoFiles:
     _check_numbering(layout)
     _check_embedded(layout, kept)
     done = _View(layout, kept, work / "view").make()
-    _split(layout.root, work / "view", kept, work)
+    split(work / "view", kept, work, source=layout.root)
     entries = read_metadata(layout.root)
     if entries:
         metadata = [{**entries.get(old, {}), "episode_index": new} for new, old in enumerate(kept)]
@@ -143,6 +139,7 @@ class _View:
         return done
 
     def _link(self, file: str) -> None:
+        _check_there(self.layout.root / file)
         place = self.folder / file
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to((self.layout.root / file).absolute())
@@ -154,6 +151,7 @@ class _View:
             self._link(file)
             return VideoFiles(copied=1)
         (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
+        _check_there(self.layout.root / file)
         pieces = [_span(self.layout, spans, episode) for episode in kept]
         if not cut(self.layout.root / file, self.folder / file, pieces, self.layout.fps):
             self._link(file)
@@ -183,6 +181,12 @@ class _View:
                 self._link(file.as_posix())
 
 
+def _check_there(path: Path) -> None:
+    """Refuse a dataset that lacks a file; LeRobot would ask the hub for it."""
+    if not path.is_file():
+        raise UnreadableFile("missing file", where=path, remedy="restore it, or export again")
+
+
 def _span(layout: Layout, spans: VideoSpans, episode: int) -> Span:
     first = round(float(spans.from_timestamps[episode]) * layout.fps)
     return first, first + int(layout.lengths[episode])
@@ -201,38 +205,3 @@ def _write_changed(source: Path, target: Path, changes: Mapping[str, Mapping[int
         table = table.set_column(place, name, pa.array(new, old.type))
     target.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, target)
-
-
-def _split(source: Path, view: Path, kept: Sequence[int], out: Path) -> None:
-    if find_spec("lerobot") is None:
-        raise MachineError("writing a dataset needs LeRobot", remedy="pip install 'outtakes[data]'")
-    own = {
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(out / "datasets"),
-        # It numbers the tasks in the order of a set; two exports of one selection must be alike.
-        "PYTHONHASHSEED": "0",
-    }
-    request = {"source": str(view), "episodes": list(kept), "out": str(out)}
-    finished = subprocess.run(
-        [sys.executable, "-m", "outtakes.data.splitting"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | own,
-    )
-    if finished.returncode:
-        raise _failed(source, finished.stderr)
-
-
-def _failed(source: Path, said: str) -> DatasetError | MachineError:
-    last = (said.strip().splitlines() or ["nothing"])[-1]
-    if "No space left on device" in said or "Disk quota exceeded" in said:
-        return MachineError(
-            "no space left on the disk", where=source, remedy="free some, or choose another --out"
-        )
-    return DatasetError(
-        f"LeRobot cannot filter the dataset ({last})",
-        where=source,
-        remedy="restore what is missing, or leave the episode out with --skip-bad",
-    )
