@@ -41,6 +41,7 @@ VERBS = (
     "study",
     "report",
     "review",
+    "rerun",
     "doctor",
 )
 

@@ -17,7 +17,7 @@ from typing import Any
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.labels import SIDECAR, replace_labels
 from outtakes.data.lerobot import check_free
-from outtakes.data.source import find_layout
+from outtakes.data.source import check_outside, find_layout
 from outtakes.data.subset import VideoFiles, write_subset
 from outtakes.errors import ConfigError
 from outtakes.files import unwritable, write_json
@@ -100,10 +100,7 @@ def check_place(out: Path, home: Path) -> None:
         ConfigError: when it is inside.
         DatasetError: when something is there.
     """
-    if out.resolve().is_relative_to(home.resolve()):
-        raise ConfigError(
-            "the export would lie inside the dataset", where=out, remedy="choose another --out"
-        )
+    check_outside(out, home)
     check_free(out)
 
 

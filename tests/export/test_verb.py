@@ -245,7 +245,7 @@ def test_the_dataset_is_uploaded_for_oneself_and_never_over_another(
         called = push(arm, tmp_path / "out", address)
         assert called.code == 0, called.err
         assert json.loads(called.out)["hub"] == f"{address}/datasets/me/arm"
-        assert given["created"]["private"] is True and given["tags"] == ["v3.0"]
+        assert given["created"]["visibility"] == "private" and given["tags"] == ["v3.0"]
         root = tmp_path / "out" / "dataset"
         local = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
         uploaded = given["files"]

@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import subcommand
 
 from outtakes.cli.experiments import Demo, Report, Study, Triage
-from outtakes.cli.exporting import Export
+from outtakes.cli.exporting import Export, Rerun
 from outtakes.cli.importing import Import
 from outtakes.cli.labels import Label
 from outtakes.cli.machine import Doctor
@@ -33,6 +33,7 @@ _VERBS = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Rerun, subcommand("rerun")]
     | Annotated[Review, subcommand("review")]
     | Annotated[Doctor, subcommand("doctor")]
 )

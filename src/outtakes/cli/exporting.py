@@ -1,4 +1,4 @@
-"""The verb that hands data out: export."""
+"""Verbs that hand data out: export, rerun."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.reads import Reads
+from outtakes.cli.reads import Labelled, Reads
 from outtakes.cli.verb import check_writable
 from outtakes.console import Console
 
@@ -104,3 +104,41 @@ def _video_line(videos: dict[str, int]) -> str:
         f" (video files: {videos['copied']} copied, {videos['cut']} cut without loss, "
         f"{videos['encoded']} encoded again)"
     )
+
+
+@dataclass
+class Rerun(Labelled):
+    """Write a recording for the Rerun viewer: cameras, numbers and divergence, in step."""
+
+    dataset: Annotated[Positional[str], arg(metavar="DATASET")]
+    """A LeRobot dataset: a folder, or owner/name on the hub. It is only read."""
+    out: Path = Path("dataset.rrd")
+    """File to write; open it with `rerun FILE`."""
+    scores: Path | None = None
+    """scores.json: adds the divergence of each failure over time, and orders the failures by it."""
+    episodes: str = ""
+    """Episodes to show, for example 0-9,12; all of them when not given."""
+
+    def run(self, console: Console) -> None:
+        """Write the recording and say how to open it."""
+        from outtakes.data.hub import local_folder
+        from outtakes.data.labels import parse_episodes
+        from outtakes.data.source import check_outside
+        from outtakes.rrd import check_name, read_takes, write_rrd
+        from outtakes.selection.scores import Scores
+
+        home = local_folder(self.dataset)
+        check_outside(self.out, home)
+        check_name(self.out)
+        takes = read_takes(
+            home,
+            self.reading(),
+            scores=None if self.scores is None else Scores.load(self.scores),
+            episodes=parse_episodes(self.episodes),
+        )
+        write_rrd(self.out, takes, Path(self.dataset).name)
+        shown = [take.episode for take in takes.chosen]
+        console.result(
+            f"Recording: {self.out} ({len(shown)} episodes); open it with: rerun {self.out}",
+            {"recording": str(self.out), "episodes": shown},
+        )
