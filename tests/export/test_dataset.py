@@ -61,7 +61,7 @@ def test_lerobot_reads_it_with_its_videos(exported: tuple[Path, dict]) -> None:
 
     dataset = LeRobotDataset("local/x", root=exported[0] / "dataset", video_backend="pyav")
     assert (dataset.num_episodes, dataset.num_frames) == (4, 9 + 8 + 10 + 11)
-    last = dataset[dataset.num_frames - 1]
+    last = dataset.__getitem__(dataset.num_frames - 1)
     assert (last["task"], int(last["episode_index"])) == ("hang", 3)
     assert last["observation.images.top"].shape == (3, 48, 64)
 
@@ -152,8 +152,9 @@ def test_videos_that_cannot_be_cut_are_encoded_again(arm: Path, tmp_path: Path) 
 
 def as_one_stream(path: Path) -> None:
     """Encode a video again with a single key frame."""
+    frames: list[av.VideoFrame] = []
     with av.open(str(path)) as container:
-        frames = list(container.decode(video=0))
+        frames += container.decode(video=0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=ROBOT.fps, options={"g": "1000"})
         stream.height, stream.width, stream.pix_fmt = frames[0].height, frames[0].width, "yuv420p"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def ranking(lengths: tuple[int, ...]) -> Scores:
+def ranking(lengths: Sequence[int]) -> Scores:
     scored = [
         FailureScore(e, {0: k}, np.linspace(0, k, lengths[e]).tolist(), 0)
         for e, k in FAILURES.items()
@@ -105,7 +107,7 @@ def test_divergence_comes_back_for_the_failures_that_were_ranked(
 def assert_camera(logged: dict[str, list[Any]], frames: np.ndarray) -> None:
     """Each time step shows its own frame of the video."""
     blob = bytes(np.array(logged["AssetVideo:blob"][0], dtype=np.uint8).ravel())
-    with av.open(io.BytesIO(blob)) as container:
+    with av.open(io.BytesIO(blob), "r") as container:
         decoded = {
             round((f.time or 0) * 1e9): f.to_ndarray(format="rgb24")
             for f in container.decode(video=0)
@@ -142,8 +144,6 @@ def test_the_blueprint_and_the_table_put_the_nearest_failure_first(
 
 
 def test_a_video_that_cannot_be_cut_is_there_as_a_whole(arm: Path, tmp_path: Path) -> None:
-    import shutil
-
     root = Path(shutil.copytree(arm, tmp_path / "arm"))
     as_one_stream(only(root, "videos/*.top/*/*.mp4"))
     done("rerun", root, "--episodes", "2", "--out", tmp_path / "arm.rrd")

@@ -66,11 +66,10 @@ def _silent() -> Iterator[None]:
 @contextmanager
 def _cache_in(folder: Path) -> Iterator[None]:
     """LeRobot loads every table through a cache, by default in the user's home."""
-    import datasets
+    from datasets import config
 
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = folder
+    before, config.HF_DATASETS_CACHE = config.HF_DATASETS_CACHE, folder
     try:
         yield
     finally:
-        datasets.config.HF_DATASETS_CACHE = before
+        config.HF_DATASETS_CACHE = before
