@@ -36,10 +36,12 @@ VERBS = (
     "train",
     "rank",
     "select",
+    "export",
     "evaluate",
     "study",
     "report",
     "review",
+    "rerun",
     "doctor",
 )
 

@@ -31,6 +31,7 @@ EXTRAS = {
     "jinja2": "report",
     "PIL": "report",
     "pyarrow": "data",
+    "rerun": "rerun",
     "rich": "cli",
     "starlette": "review",
     "tyro": "cli",
