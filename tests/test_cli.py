@@ -37,6 +37,7 @@ VERBS = (
     "rank",
     "select",
     "evaluate",
+    "convert",
     "study",
     "report",
     "review",

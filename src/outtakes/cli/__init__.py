@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from outtakes.cli.converting import Convert
 from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.importing import Import
 from outtakes.cli.labels import Label
@@ -29,6 +30,7 @@ _VERBS = (
     | Annotated[Rank, subcommand("rank")]
     | Annotated[Select, subcommand("select")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Convert, subcommand("convert")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Review, subcommand("review")]

@@ -1,4 +1,4 @@
-"""The simulated tasks of Outtakes as a plugin of LeRobot, which imports this package by its name."""
+"""The simulated tasks of Outtakes as a plugin of LeRobot, which imports this package by name."""
 
 from lerobot_env_outtakes.configuration import OuttakesEnvConfig
 from lerobot_env_outtakes.environment import SimulatedTask

@@ -1,4 +1,4 @@
-"""The policy of Outtakes as a plugin of LeRobot, which imports this package by its name."""
+"""The policy of Outtakes as a plugin of LeRobot, which imports this package by name."""
 
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
 from lerobot_policy_outtakes.optimizer import OuttakesAdamWConfig
