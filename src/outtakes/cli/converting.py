@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.verb import Verb, check_writable
+from outtakes.cli.verb import Verb, check_writable, given
 from outtakes.console import Console
 from outtakes.errors import MachineError
 
@@ -24,7 +24,7 @@ class Convert(Verb):
     out: Path
     """Folder to make: a pretrained_model folder, or a run folder."""
     image_size: int | None = None
-    """Pixels on a side of the images that a run with cameras was trained on."""
+    """Pixels on a side of the images that a run was trained on; the recipe's when not given."""
 
     def run(self, console: Console) -> None:
         """Convert and say where."""
@@ -38,11 +38,14 @@ class Convert(Verb):
             ) from error
         from outtakes.recipes import recipe
 
-        controller = recipe(self.recipe).controller
+        chosen = recipe(self.recipe)
         check_writable(self.out.parent)
         if conversion.is_run(self.source):
             conversion.to_pretrained(
-                self.source, self.out, controller=controller, image_size=self.image_size
+                self.source,
+                self.out,
+                controller=chosen.controller,
+                image_size=given(self.image_size, chosen.image_size),
             )
             console.result(f"Policy: {self.out}", {"pretrained_model": str(self.out)})
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -48,23 +49,20 @@ def is_run(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def to_pretrained(
-    run: Path, out: Path, *, controller: ControllerConfig, image_size: int | None = None
-) -> Path:
+def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_size: int) -> Path:
     """Write a run as a `pretrained_model` folder.
 
     Args:
         run: folder of the run.
         out: folder to make; must not exist or be empty.
         controller: how chunks become actions.
-        image_size: pixels on a side of the images the policy was trained on; only with cameras.
+        image_size: pixels on a side of the images the policy was trained on.
 
     Returns:
         `out`.
 
     Raises:
         CheckpointError: when there is no run.
-        ConfigError: when the policy looks through cameras and the size of its images is not given.
         DatasetError: when `out` is taken.
     """
     checkpoint = Checkpoint.load(run)
@@ -89,22 +87,16 @@ def to_pretrained(
 
 
 def _config(
-    checkpoint: Checkpoint, controller: ControllerConfig, image_size: int | None
+    checkpoint: Checkpoint, controller: ControllerConfig, image_size: int
 ) -> OuttakesActConfig:
     act, sizes, settings = checkpoint.act, checkpoint.sizes, checkpoint.settings
-    if act.cameras and image_size is None:
-        raise ConfigError(
-            f"the policy looks through {', '.join(act.cameras)}, and a run does not say how large "
-            "its images are",
-            remedy="give --image-size, the recipe's that it was trained with",
-        )
     loss, train = settings["loss"], settings["train"]
     rate, bank = train["learning_rate"], checkpoint.bank()
     ensemble = controller.ensemble
     return OuttakesActConfig(
         device="cpu",
         push_to_hub=False,
-        input_features=_inputs(act, sizes.state, sizes.environment_state, image_size or 0),
+        input_features=_inputs(act, sizes.state, sizes.environment_state, image_size),
         output_features={ACTION: PolicyFeature(FeatureType.ACTION, (sizes.action,))},
         chunk_size=act.chunk,
         n_action_steps=1 if ensemble is not None else min(controller.replan, act.chunk),
@@ -180,9 +172,8 @@ def to_run(pretrained: Path, out: Path) -> Path:
         policy = _load_policy(pretrained)
         normalizer = _read_normalizer(pretrained)
         facts = _read_json(pretrained / "train_config.json")
-        step = int(
-            _read_json(pretrained.parent / "training_state/training_step.json").get("step", 0)
-        )
+        progress = _read_json(pretrained.parent / "training_state/training_step.json")
+        step = int(progress.get("step", 0))
     config, seen = policy.config, policy.rows.seen.nonzero()[:, 0]
     dataset = facts.get("dataset") or {}
     checkpoint = Checkpoint(
@@ -243,7 +234,8 @@ def _load_policy(folder: Path) -> OuttakesActPolicy:
             remedy="give a run folder, or a pretrained_model folder of an outtakes_act policy",
         )
     config = PreTrainedConfig.from_pretrained(folder, cli_overrides=["--device=cpu"])
-    return OuttakesActPolicy.from_pretrained(folder, config=config, strict=True)
+    with redirect_stdout(sys.stderr):  # LeRobot prints what it does
+        return OuttakesActPolicy.from_pretrained(folder, config=config, strict=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

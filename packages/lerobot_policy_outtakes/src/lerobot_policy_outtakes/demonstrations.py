@@ -47,9 +47,15 @@ class Demonstrations:
         """The first frame of each of these episodes, read as LeRobot reads it to train on."""
         from lerobot.datasets import LeRobotDataset
 
+        if not episodes:  # LeRobot cannot read none
+            return
         meta, chosen = self.meta, sorted(episodes)
         dataset = LeRobotDataset(
-            meta.repo_id, root=meta.root, revision=meta.revision, episodes=chosen
+            meta.repo_id,
+            root=meta.root,
+            revision=meta.revision,
+            episodes=chosen,
+            video_backend="pyav",  # is there wherever LeRobot reads videos
         )
         place = dataset.absolute_to_relative_idx or {}
         for episode in episodes:
@@ -87,7 +93,7 @@ class Rows(nn.Module):
     (`--dataset.episodes`); those that came up in a batch are.
 
     Args:
-        count: N.
+        count: N; 0 where nothing tells demonstrations apart, and all are one row.
     """
 
     def __init__(self, count: int) -> None:
@@ -106,11 +112,20 @@ class Rows(nn.Module):
 
     def find(self, episodes: Tensor) -> Tensor:
         """(B,) episode indices -> (B,) rows."""
+        if not len(self.episodes):
+            return torch.zeros_like(episodes)
         return torch.searchsorted(self.episodes, episodes)
+
+    def ended_well(self, rows: Tensor) -> Tensor:
+        """(B,) rows -> (B,) bool, whether they succeeded."""
+        if not len(self.successes):
+            return torch.ones_like(rows, dtype=torch.bool)
+        return self.successes[rows]
 
     def see(self, rows: Tensor) -> None:
         """Remember that these demonstrations are trained on."""
-        self.seen[rows] = True
+        if len(self.seen):
+            self.seen[rows] = True
 
     def others(self, rows: Tensor) -> Tensor | None:
         """(B,) rows of demonstrations at random that are trained on, of the other outcome than

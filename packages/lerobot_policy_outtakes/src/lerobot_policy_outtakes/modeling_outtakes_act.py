@@ -130,9 +130,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
     ) -> OuttakesActPolicy:
         if not model.rows_are_new:
             return super()._load_as_safetensor(model, model_file, map_location, strict)
-        logging.warning(
-            "Other demonstrations than the checkpoint's: the PB table starts from zero."
-        )
+        logging.warning("Not the demonstrations of the checkpoint: their PBs start from zero.")
         tensors = load_file(model_file)
         kept = {name: t for name, t in tensors.items() if not name.startswith(_OF_DEMOS)}
         model.load_state_dict(kept, strict=False)
@@ -157,13 +155,8 @@ class OuttakesActPolicy(PreTrainedPolicy):
 
         The KL term is active in training, once both outcomes have come up.
         """
-        own = self._rows_of(batch)
-        others = None
-        if self.training:
-            self.rows.see(own)
-            self._bank_is_stale = True
-            if self.model.bias is not None and self.config.divergence_weight:
-                others = self.rows.others(own)
+        own = self.rows.find(batch["episode_index"])
+        others = self._partners(own) if self.training else None
         loss = compute_loss(
             self.model,
             self._batch(batch, own, own if others is None else others),
@@ -176,19 +169,20 @@ class OuttakesActPolicy(PreTrainedPolicy):
             "d_sym_nats": loss.divergence.item(),
         }
 
-    def _rows_of(self, batch: Mapping[str, Any]) -> Tensor:
-        """(B,) rows of the PB table; nothing to speak of without PB and label."""
-        if len(self.rows.episodes) == 0:
-            return torch.zeros(len(batch[ACTION]), dtype=torch.long, device=batch[ACTION].device)
-        return self.rows.find(batch["episode_index"])
+    def _partners(self, own: Tensor) -> Tensor | None:
+        """Note who is trained on; (B,) rows of others to be set apart from, or None."""
+        self.rows.see(own)
+        self._bank_is_stale = True
+        if self.model.bias is None or not self.config.divergence_weight:
+            return None
+        return self.rows.others(own)
 
     def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor) -> Batch:
         observation = self._observation(batch)
-        ended_well = self.rows.successes if len(self.rows.successes) else own == own
         return Batch(
             demo=own,
             other_demo=others,
-            success=ended_well[own],
+            success=self.rows.ended_well(own),
             state=observation.state,
             environment_state=observation.environment_state,
             images=observation.images,
