@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from lerobot_policy_outtakes.conversion import to_pretrained, to_run
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
+from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre_post_processors
 from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.evaluation.controller import ControllerConfig
@@ -66,13 +67,12 @@ def theirs(folder: Path, demos: DemoSet) -> np.ndarray:
         config, str(folder), preprocessor_overrides={"device_processor": {"device": "cpu"}}
     )
     raw = observations(demos)
-    batch = preprocess_observation(
-        {
-            "agent_pos": raw["observation.state"],
-            "environment_state": raw["observation.environment_state"],
-            "pixels": {camera: raw[f"observation.images.{camera}"] for camera in demos.images},
-        }
-    )
+    observed: dict[str, Any] = {
+        "agent_pos": raw["observation.state"],
+        "environment_state": raw["observation.environment_state"],
+        "pixels": {camera: raw[f"observation.images.{camera}"] for camera in demos.images},
+    }
+    batch = preprocess_observation(observed)
     chunk = policy.predict_action_chunk(before(batch))
     return torch.stack([after(step) for step in chunk.unbind(1)], 1).numpy()
 
@@ -116,10 +116,6 @@ def test_only_demonstrations_that_were_trained_on_go_into_the_run(
 
 def save(policy: OuttakesActPolicy, folder: Path) -> None:
     """A policy in training with its processors, as lerobot-train saves them."""
-    from lerobot_policy_outtakes.processor_outtakes_act import (
-        make_outtakes_act_pre_post_processors,
-    )
-
     assert policy.demos is not None
     processors = make_outtakes_act_pre_post_processors(policy.config, policy.demos.meta.stats)
     for part in (policy, *processors):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 from lerobot.envs import make_env, preprocess_observation
 from lerobot.envs.utils import NEW_ROLLOUT_OPTION, env_to_policy_features
 
@@ -23,6 +24,13 @@ STILL = np.zeros(7, dtype=np.float32)
 def make_task(**settings) -> SimulatedTask:
     """Lift, seen by no camera unless told otherwise."""
     return SimulatedTask(**{"task": "lift", "cameras": [], **settings})
+
+
+def side_by_side(config: OuttakesEnvConfig, count: int) -> SyncVectorEnv:
+    """So many environments as lerobot-eval makes them."""
+    envs = make_env(config, n_envs=count)["outtakes"][0]
+    assert isinstance(envs, SyncVectorEnv)
+    return envs
 
 
 def test_a_seed_is_the_place_in_the_list_of_initial_states_that_evaluation_uses():
@@ -78,7 +86,7 @@ def test_an_episode_is_cut_off_at_its_length():
 def test_observations_fit_the_spaces_and_reach_the_policy_by_its_names():
     config = OuttakesEnvConfig(task="lift", image_size=32, cameras=["overhead"])
     assert config.fps == 20
-    envs = make_env(config, n_envs=2)["outtakes"][0]
+    envs = side_by_side(config, 2)
     observation, _ = envs.reset(seed=[0, 1])
     assert envs.observation_space.contains(observation)
     seen = preprocess_observation(observation)
@@ -107,7 +115,7 @@ def test_all_cameras_are_given_unless_told_otherwise():
 
 
 def test_an_environment_that_is_done_stands_still_until_the_next_rollout():
-    envs = make_env(OuttakesEnvConfig(cameras=[], episode_length=1), n_envs=1)["outtakes"][0]
+    envs = side_by_side(OuttakesEnvConfig(cameras=[], episode_length=1), 1)
     envs.reset(seed=[0], options={NEW_ROLLOUT_OPTION: True})
     last, _, _, over, _ = envs.step(STILL[None])
     assert over.all()

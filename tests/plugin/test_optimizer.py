@@ -59,12 +59,14 @@ def test_a_state_that_lerobot_saved_and_loaded_goes_on_bit_for_bit(tmp_path: Pat
     save_optimizer_state(unbroken, tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
     with torch.no_grad():
-        again.copy_(weight), table_again.copy_(table)
+        again.copy_(weight)
+        table_again.copy_(table)
     resumed = build(again, table_again)
     load_optimizer_state(resumed, tmp_path)
     for step in range(3, 6):
-        gradients(step, weight, table), gradients(step, again, table_again)
-        unbroken.step(), resumed.step()
+        for optimizer, own in ((unbroken, (weight, table)), (resumed, (again, table_again))):
+            gradients(step, *own)
+            optimizer.step()
     assert torch.equal(table, table_again) and torch.equal(weight, again)
 
 

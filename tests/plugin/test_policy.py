@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_policy_outtakes.demonstrations import Rows
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
+from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre_post_processors
 from outtakes.data.batches import DeviceDemos, Samples
 from outtakes.data.labels import write_labels
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot import read_dataset, write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from outtakes.policy.loss import compute_loss
+from tests.data.episodes import recording, without_camera
 from tests.demos import bias_of, gradient_of
 from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch
 
@@ -77,11 +80,6 @@ def test_a_dataset_without_outcomes_is_refused_in_one_line(unlabelled: Path):
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dataclasses import replace
-
-    from outtakes.data.lerobot import write_dataset
-    from tests.data.episodes import recording, without_camera
-
     episode = without_camera(recording(0, 12))
     kept = {name: a for name, a in episode.features.items() if name != "next.success"}
     root = tmp_path_factory.mktemp("unlabelled") / "unlabelled"
@@ -193,7 +191,8 @@ def test_the_bank_follows_the_training(pair: Path):
     policy = trained(make_trainee(pair), pair)
     before = policy.success_bank().embeddings
     with torch.no_grad():
-        next(policy.model.backbone.parameters()).mul_(2)  # pyright: ignore
+        assert policy.model.backbone is not None
+        policy.model.backbone.conv1.weight.mul_(2)
     policy.train()(train_batch(policy, pair, [0]))
     assert not torch.allclose(policy.success_bank().embeddings, before)
 
@@ -256,6 +255,7 @@ def saved(folder: Path) -> dict[str, object]:
 
 def test_dimensions_that_hardly_move_are_not_blown_up(pair: Path):
     meta = metadata(pair)
+    assert meta.stats is not None
     meta.stats[OBS_STATE]["std"][:] = 0.0
     policy = make_trainee(pair, OBS_STATE)
     batch = train_batch(policy, pair, [0])
@@ -295,10 +295,6 @@ def test_gradients_reach_the_table_and_the_backbone(pair: Path):
 
 
 def test_actions_come_out_in_the_units_of_the_robot(pair: Path, tmp_path: Path):
-    from lerobot_policy_outtakes.processor_outtakes_act import (
-        make_outtakes_act_pre_post_processors,
-    )
-
     policy = make_trainee(pair, OBS_STATE)
     _, after = make_outtakes_act_pre_post_processors(policy.config, metadata(pair).stats)
     batch = train_batch(policy, pair, [3])

@@ -13,6 +13,7 @@ from lerobot.envs.utils import freeze_after_episode_end
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_IMAGES, OBS_STATE
 
 from lerobot_env_outtakes.environment import SimulatedTask
+from outtakes.sim.osc import ACTION_SIZE
 
 
 @EnvConfig.register_subclass("outtakes")
@@ -44,19 +45,20 @@ class OuttakesEnvConfig(EnvConfig):
         task = SimulatedTask(**self.gym_kwargs)
         self.fps = task.metadata["render_fps"]
         self.cameras = list(task.cameras)
-        observed, kinds = task.observation_space, {"agent_pos": FeatureType.STATE}
-        kinds["environment_state"] = FeatureType.ENV
-        self.features = {ACTION: _feature(FeatureType.ACTION, task.action_space)}
-        self.features |= {name: _feature(kind, observed[name]) for name, kind in kinds.items()}
+        image = (self.image_size, self.image_size, 3)
+        images = [f"{OBS_IMAGES}.{camera}" for camera in task.cameras]
+        self.features = {
+            ACTION: PolicyFeature(FeatureType.ACTION, (ACTION_SIZE,)),
+            "agent_pos": PolicyFeature(FeatureType.STATE, (task.sizes["agent_pos"],)),
+            "environment_state": PolicyFeature(FeatureType.ENV, (task.sizes["environment_state"],)),
+            **dict.fromkeys(images, PolicyFeature(FeatureType.VISUAL, image)),
+        }
         self.features_map = {
             ACTION: ACTION,
             "agent_pos": OBS_STATE,
             "environment_state": OBS_ENV_STATE,
+            **{name: name for name in images},
         }
-        for camera in task.cameras:
-            name = f"{OBS_IMAGES}.{camera}"
-            self.features[name] = _feature(FeatureType.VISUAL, observed["pixels"][camera])
-            self.features_map[name] = name
         task.close()
 
     @property
@@ -83,8 +85,3 @@ class OuttakesEnvConfig(EnvConfig):
         else:
             vector = gym.vector.SyncVectorEnv([make] * n_envs)
         return {self.type: {0: vector}}
-
-
-def _feature(kind: FeatureType, space: gym.Space) -> PolicyFeature:
-    assert space.shape is not None
-    return PolicyFeature(type=kind, shape=space.shape)

@@ -59,15 +59,15 @@ class SimulatedTask(gym.Env[dict[str, Any], np.ndarray]):
         self._max_episode_steps = self._simulation.horizon
         self._steps = 0
         self.action_space = Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
-        self.observation_space = self._observed()
-
-    def _observed(self) -> Dict:
         self._simulation.reset(initial_state(self._simulation, 0, seed=0))
         numbers = self._simulation.observe()
+        self.sizes = {name: len(numbers[feature]) for name, feature in _NUMBERS.items()}
+        self.observation_space = self._space()
+
+    def _space(self) -> Dict:
         image = Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
-        spaces: dict[str, gym.Space] = {
-            name: Box(-np.inf, np.inf, numbers[feature].shape, np.float32)
-            for name, feature in _NUMBERS.items()
+        spaces: dict[str, gym.Space[Any]] = {
+            name: Box(-np.inf, np.inf, (size,), np.float32) for name, size in self.sizes.items()
         }
         if self.cameras:
             spaces["pixels"] = Dict({camera: image for camera in self.cameras})

@@ -121,7 +121,9 @@ class OuttakesActConfig(PreTrainedConfig):
             raise ConfigError(
                 f"neighbours {self.neighbours}", remedy="choose 0 for all, or at least 1"
             )
-        self.act_config(), self.loss_config()
+        # Both refuse what cannot work.
+        self.act_config()
+        self.loss_config()
 
     def act_config(self) -> ActConfig:
         """Shape of the policy, as the core takes it."""

@@ -50,6 +50,7 @@ class Demonstrations:
         if not episodes:  # LeRobot cannot read none
             return
         meta, chosen = self.meta, sorted(episodes)
+        assert meta.episodes is not None
         dataset = LeRobotDataset(
             meta.repo_id,
             root=meta.root,
@@ -60,7 +61,8 @@ class Demonstrations:
         place = dataset.absolute_to_relative_idx or {}
         for episode in episodes:
             row = int(meta.episodes["dataset_from_index"][episode])
-            yield dataset[place.get(row, row)]
+            frame: Any = dataset[place.get(row, row)]
+            yield frame
 
 
 def find_demonstrations(meta: LeRobotDatasetMetadata, config: OuttakesActConfig) -> Demonstrations:

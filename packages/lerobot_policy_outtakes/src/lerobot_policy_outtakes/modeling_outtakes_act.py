@@ -75,8 +75,9 @@ class OuttakesActPolicy(PreTrainedPolicy):
         DatasetError: when the training data do not say how each episode ended.
     """
 
-    config_class = OuttakesActConfig
-    name = "outtakes_act"
+    # LeRobot declares both as None.
+    config_class = OuttakesActConfig  # pyright: ignore[reportAssignmentType]
+    name = "outtakes_act"  # pyright: ignore[reportAssignmentType]
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
         """Make the demonstrations of a dataset the rows of the PB table."""
         config = self.config
         # LeRobot hands these very statistics to the processors, those of a checkpoint included.
-        meta.stats = tamed(meta.stats)
+        meta.stats = tamed(meta.stats or {})
         self.preprocess, _ = make_outtakes_act_pre_post_processors(config, meta.stats)
         if config.condition == "none":
             return
@@ -125,7 +126,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
             config.demos_hash = self.demos.hash
 
     @classmethod
-    def _load_as_safetensor(
+    def _load_as_safetensor(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, model: OuttakesActPolicy, model_file: str, map_location: str, strict: bool
     ) -> OuttakesActPolicy:
         if not model.rows_are_new:
@@ -136,7 +137,9 @@ class OuttakesActPolicy(PreTrainedPolicy):
         model.load_state_dict(kept, strict=False)
         return model
 
-    def get_optim_params(self) -> list[dict[str, Any]]:
+    def get_optim_params(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+    ) -> list[dict[str, Any]]:
         """Groups of parameters: the network, the image backbone, the PB table."""
         table = None if self.model.bias is None else self.model.bias.table
         backbone = [] if self.model.backbone is None else [*self.model.backbone.parameters()]
@@ -208,7 +211,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
             self._ensembler.reset()
 
     @torch.no_grad()
-    def select_action(self, batch: dict[str, Any], **_: Any) -> Tensor:
+    def select_action(self, batch: dict[str, Any], **unused: Any) -> Tensor:
         """(B, A) standardised action of the next step of each row's episode."""
         if self._ensembler is not None:
             return self._ensembler.update(self.predict_action_chunk(batch))
@@ -218,7 +221,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
         return self._queue.popleft()
 
     @torch.no_grad()
-    def predict_action_chunk(self, batch: dict[str, Any], **_: Any) -> Tensor:
+    def predict_action_chunk(self, batch: dict[str, Any], **unused: Any) -> Tensor:
         """(B, L, A) standardised action chunk; a row's first observation chooses its PB."""
         self.eval()
         observation = self._observation(batch)

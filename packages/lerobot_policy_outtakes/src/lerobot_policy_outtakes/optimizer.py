@@ -41,7 +41,7 @@ class RowwiseAdamW(torch.optim.AdamW):
     accumulated or gathered from several processes, too.
     """
 
-    def __init__(self, params: OptimizerParams, **settings: Any) -> None:
+    def __init__(self, params: Any, **settings: Any) -> None:
         self._row_adams: dict[nn.Parameter, RowAdam] = {}
         super().__init__(params, **settings)
 
