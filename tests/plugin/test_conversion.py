@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,17 @@ def test_what_comes_back_is_what_went(tmp_path: Path):
     for name, tensor in back.tensors.items():
         assert torch.equal(tensor, checkpoint.tensors[name]), name
     assert {name.split(".")[0] for name in back.tensors} == {"policy", "normalizer", "bank"}
+
+
+def test_the_folder_holds_the_documented_files_and_tensors(policy: Path):
+    page = (Path(__file__).parents[2] / "docs/formats.md").read_text(encoding="utf-8")
+    section = page.split("## `pretrained_model`")[1].split("\n## ")[0]
+    rows = re.findall(r"^\|((?: `[^`]+`,?)+) \|", section, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    files = {path.name for path in policy.iterdir() if "_step_" not in path.name}
+    tensors = load_file(policy / "model.safetensors")
+    found = {"model.<parameter>" if name.startswith("model.") else name for name in tensors}
+    assert files | found | {"train_config.json"} == told
 
 
 def test_only_demonstrations_that_were_trained_on_go_into_the_run(
