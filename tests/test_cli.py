@@ -38,6 +38,7 @@ VERBS = (
     "select",
     "export",
     "evaluate",
+    "convert",
     "study",
     "report",
     "review",

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from outtakes.cli.converting import Convert
 from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.exporting import Export, Rerun
 from outtakes.cli.importing import Import
@@ -31,6 +32,7 @@ _VERBS = (
     | Annotated[Select, subcommand("select")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Convert, subcommand("convert")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Rerun, subcommand("rerun")]
