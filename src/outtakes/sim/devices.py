@@ -13,7 +13,7 @@ import io
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -57,7 +57,7 @@ _ONE_ARM: Any = SimpleNamespace(
 class Device(Protocol):
     """Something that a person moves the gripper with."""
 
-    controls: Mapping[str, str]
+    controls: ClassVar[Mapping[str, str]]
     """What to press or push -> what it does."""
 
     def press(self, key: str) -> None:
@@ -112,8 +112,8 @@ class KeyboardDevice:
         speed: translation of a held key, as a share of the fastest.
     """
 
-    controls = {
-        "arrows": "move level, as seen from overhead",
+    controls: ClassVar[Mapping[str, str]] = {
+        "arrows": "move across the table",
         "; .": "up, down",
         "space": "close or open the gripper",
         "o p": "turn (yaw)",
@@ -163,7 +163,7 @@ class SpaceMouseDevice:
         MachineError: when there is none, or it may not be read.
     """
 
-    controls = {
+    controls: ClassVar[Mapping[str, str]] = {
         "push": "move level, up and down",
         "twist, tilt": "turn the gripper",
         "left button": "held: close the gripper",
@@ -182,8 +182,8 @@ class SpaceMouseDevice:
             except OSError as error:
                 raise MachineError(
                     f"no SpaceMouse can be opened ({error})",
-                    remedy="plug it in, let your user read /dev/hidraw*, and for another model set "
-                    "SPACEMOUSE_VENDOR_ID and SPACEMOUSE_PRODUCT_ID in robosuite's macros",
+                    remedy="plug it in, let your user read /dev/hidraw*, and put another model's "
+                    "SPACEMOUSE_PRODUCT_ID into robosuite's macros_private.py",
                 ) from error
         # It hears every key typed on the machine, for robots with several arms or a base.
         self._mouse.listener.stop()

@@ -117,21 +117,16 @@ class Screen:
     def _above(self, status: Status) -> Image.Image:
         part, draw = self._sheet(_HEADER + _CAPTION)
         middle = _HEADER // 2
-        chip = draw.textbbox((2 * _MARGIN, middle), status.phase, _font(20), "lm")
-        box = (chip[0] - 12, chip[1] - 8, chip[2] + 12, chip[3] + 8)
-        draw.rounded_rectangle(box, 6, _COLOURS[status.phase])
-        draw.text((2 * _MARGIN, middle), status.phase, _INK, _font(20), "lm")
-        take = f"Take {status.take}" + (f" of {status.wanted}" if status.wanted else "")
-        clock = f"{status.seconds} s of {status.limit} s"
-        draw.text((box[2] + 20, middle), f"{take}     {clock}", _INK, _font(20), "lm")
+        draw.rectangle((0, 0, self._width, _HEADER), _COLOURS[status.phase])
+        draw.text((_MARGIN, middle), status.phase, _INK, _font(22), "lm")
+        draw.text((self._width // 2, middle), _progress(status), _INK, _font(18), "mm")
         kept = f"kept: {status.successes} succeeded, {status.failures} failed"
-        draw.text((self._width - _MARGIN, middle), kept, _INK, _font(20), "rm")
+        draw.text((self._width - _MARGIN, middle), kept, _INK, _font(18), "rm")
+        middle = _HEADER + _CAPTION // 2
         for place, camera in enumerate(self._cameras):
             left = place * (VIEW + _GAP) + _MARGIN
-            draw.text((left, _HEADER + _CAPTION // 2), camera, _FAINT, _font(15), "lm")
-        draw.text(
-            (self._width - _MARGIN, _HEADER + _CAPTION // 2), self._task, _FAINT, _font(15), "rm"
-        )
+            draw.text((left, middle), camera, _FAINT, _font(15), "lm")
+        draw.text((self._width - _MARGIN, middle), self._task, _FAINT, _font(15), "rm")
         return part
 
     def _below(self) -> Image.Image:
@@ -154,6 +149,11 @@ class Screen:
     def close(self) -> None:
         """Take the window off the screen."""
         self._window.close()
+
+
+def _progress(status: Status) -> str:
+    take = f"take {status.take}" + (f" of {status.wanted}" if status.wanted else "")
+    return f"{take}, {status.seconds} s of {status.limit} s"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
-from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt
+from outtakes.sim.collect import Attempt
 from outtakes.sim.devices import Device, open_device
 from outtakes.sim.environment import Environment
 from outtakes.sim.person import PersonConfig
 from outtakes.sim.screen import Phase, Screen, Status
 from outtakes.sim.takes import Take
+from outtakes.sim.tape import Pace, Tape
 
 _CONTROLS = {
     "Enter": "end the take, keep it",
@@ -40,61 +41,6 @@ class Ending(Enum):
     REDO = "backspace"
     DISCARD = "x"
     STOP = "escape"
-
-
-@dataclass
-class Pace:
-    """A steady clock of control steps."""
-
-    fps: int
-    late: int = 0
-    """Steps that began later than they should have."""
-    due: float = field(default_factory=time.monotonic)
-    """`time.monotonic()` at which the present step began."""
-
-    @property
-    def next(self) -> float:
-        """`time.monotonic()` at which the next step begins."""
-        return self.due + 1 / self.fps
-
-    def wait(self) -> None:
-        """Wait for the next step. After a late one the clock starts anew: no rush to catch up."""
-        self.due = self.next
-        left = self.due - time.monotonic()
-        if left > 0:
-            time.sleep(left)
-        else:
-            self.late += 1
-            self.due -= left
-
-
-@dataclass
-class Tape:
-    """What is recorded of one take.
-
-    Args:
-        steps_left: control steps after which the take ends by itself.
-    """
-
-    steps_left: int
-    solved: bool = False
-    frames: dict[str, list] = field(default_factory=dict)
-    """Feature -> its values so far."""
-
-    def step(self, environment: Environment, action: np.ndarray) -> None:
-        """Apply one action and record it with what was seen before."""
-        observation = environment.observe()
-        solved = environment.step(action)
-        for name, value in {**observation, "action": action, "next.success": solved}.items():
-            self.frames.setdefault(name, []).append(value)
-        self.steps_left -= 1
-        if solved and not self.solved:
-            self.solved = True
-            self.steps_left = min(self.steps_left, STEPS_AFTER_SUCCESS)
-
-    def features(self) -> dict[str, np.ndarray]:
-        """Feature -> (T, ...) array."""
-        return {name: np.array(values) for name, values in self.frames.items()}
 
 
 def teleoperate(
@@ -182,7 +128,8 @@ class Stage:
                 pace, started = Pace(self.environment.fps), time.monotonic()
             if tape.frames or _is_input(action):
                 tape.step(self.environment, action)
-            self._draw(_phase(tape), len(tape.frames.get("action", ())), pace.next)
+            if not pace.behind:
+                self._draw(_phase(tape), len(tape.frames.get("action", ())), pace.next)
             pace.wait()
         if ending not in (Ending.ITSELF, Ending.KEEP):
             return ending, None

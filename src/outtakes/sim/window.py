@@ -1,7 +1,7 @@
 """A window that shows one picture and hears the keys pressed while it has the focus.
 
-GLFW opens it and tells of keys; the picture is drawn with OpenGL calls that every driver has, taken
-from GLFW itself, so that neither the library that renders the scene nor its choice of OpenGL matters.
+GLFW opens it and tells of keys; the picture is drawn with OpenGL calls that every driver has,
+taken from GLFW itself, so that it does not matter which OpenGL library renders the scene.
 """
 
 from __future__ import annotations
