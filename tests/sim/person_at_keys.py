@@ -1,28 +1,35 @@
-"""Someone who lifts the cube with the arrow keys, looking at where things are.
+"""Someone who lifts the cube with the keyboard, seeing where things are, and then stops.
 
-Run as a program on an X display: the keys are real, and so is the window; only the eyes are not.
+Run as a program on an X display, with the folder of the dataset to come: the keys are real, and so
+is the window; only the eyes are not. Keys are tapped, and what they did is waited for, so that it
+does not matter how fast the machine is.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from outtakes.sim import person
 from outtakes.sim.lift import Lift
-from outtakes.sim.person import PersonConfig
-from outtakes.sim.takes import Take
 from tests.display import Fingers
+
+MARGIN = 0.008
+"""m off the cube's middle at which the fingers still go round it."""
+CONFIG = person.PersonConfig(speed=1.0, seconds=60, cameras=())
 
 
 class SeenLift(Lift):
     """Lift that someone watches from another thread."""
 
     seen: Mapping[str, np.ndarray]
+    steps = 0
 
     def reset(self, initial_state: np.ndarray) -> None:
         super().reset(initial_state)
@@ -32,69 +39,72 @@ class SeenLift(Lift):
         self.seen = super().observe()
         return dict(self.seen)
 
+    def step(self, action: np.ndarray) -> bool:
+        solved = super().step(action)
+        self.steps += 1
+        return solved
 
-def wanted_keys(way: np.ndarray) -> set[str]:
-    """Keys that lead the gripper along `way`, (3,) m: over the cube first, then down."""
-    keys = set()
-    if way[0] > 0.008:
-        keys.add("Down")
-    if way[0] < -0.008:
-        keys.add("Up")
-    if way[1] > 0.008:
-        keys.add("Right")
-    if way[1] < -0.008:
-        keys.add("Left")
-    if not keys and way[2] < -0.004:
-        keys.add("period")
-    return keys
+    def wait(self, steps: int) -> None:
+        """Until so many more control steps have passed."""
+        until, deadline = self.steps + steps, time.monotonic() + 60
+        while self.steps < until and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
-def lift_cube(lift: SeenLift, fingers: Fingers, over: threading.Event) -> None:
-    """Press keys until the cube is lifted or the take is over."""
-    fingers.wait_for_window()
-    held: set[str] = set()
-    while not over.is_set():
-        seen = lift.seen
+class Person:
+    """Whoever is at the keys."""
+
+    def __init__(self, lift: SeenLift) -> None:
+        self._lift, self._fingers = lift, Fingers(os.environ["DISPLAY"])
+        self._ready, self._kept = threading.Event(), threading.Event()
+
+    def hear(self, text: str) -> None:
+        """What the program says."""
+        if "ready" in text:
+            self._ready.set()
+        if "kept" in text:
+            self._ready.clear()
+            self._kept.set()
+
+    def lift_cube_and_stop(self) -> None:
+        """One take, and no more."""
+        self._ready.wait(60)
+        self._fingers.wait_for_window()
+        while keys := self._keys():
+            for key in keys:
+                self._fingers.tap(key)
+            self._lift.wait(4)
+        self._fingers.tap("space")
+        self._lift.wait(12)
+        self._fingers.press("semicolon")
+        self._kept.wait(60)
+        self._fingers.release("semicolon")
+        self._ready.wait(60)
+        self._fingers.tap("Escape")
+        self._fingers.close()
+
+    def _keys(self) -> list[str]:
+        """What leads the gripper to the cube: over it first, then down."""
+        seen = self._lift.seen
         way = seen["observation.environment_state"][:3] - seen["observation.state"][7:10]
-        keys = wanted_keys(way)
-        for key in held - keys:
-            fingers.release(key)
-        for key in keys - held:
-            fingers.press(key)
-        held = keys
-        if not keys:
-            break
-        time.sleep(0.02)
-    fingers.tap("space")
-    time.sleep(0.5)
-    fingers.press("semicolon")
-    over.wait(10)
-    fingers.release("semicolon")
+        keys = []
+        if abs(way[0]) > MARGIN:
+            keys.append("Down" if way[0] > 0 else "Up")
+        if abs(way[1]) > MARGIN:
+            keys.append("Right" if way[1] > 0 else "Left")
+        return keys or ["period"] * bool(way[2] < -MARGIN)
 
 
-def main() -> None:
-    """Record one take and tell what came of it."""
-    # Imports pynput, which looks for a display.
-    from outtakes.sim.teleoperation import teleoperate
-
-    lift, over, kept = SeenLift(), threading.Event(), []
-
-    def keep(take: Take) -> None:
-        kept.append(take)
-        over.set()
-
-    fingers = Fingers(os.environ["DISPLAY"])
-    hands = threading.Thread(target=lift_cube, args=(lift, fingers, over))
-    lift.reset(lift.sample_initial_state(np.random.default_rng(0)))
-    config = PersonConfig(takes=1, speed=0.6, seconds=30)
+def main(out: Path) -> None:
+    """Collect as the command line does, but in view of the person."""
+    lift = SeenLift()
+    person.make_environment = lambda name: lift
+    someone = Person(lift)
+    hands = threading.Thread(target=someone.lift_cube_and_stop)
     hands.start()
-    teleoperate(config, lift, [], keep=keep, say=lambda text: None)
+    person.collect_by_person(CONFIG, out, say=someone.hear, progress=lambda *facts: None)
     hands.join()
-    fingers.close()
-    (take,) = kept
-    features = take.attempt.features
-    print(json.dumps({name: features[name].tolist() for name in ("action", "next.success")}))
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
