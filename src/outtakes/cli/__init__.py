@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from outtakes.cli.collecting import Collect
 from outtakes.cli.converting import Convert
 from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.exporting import Export, Rerun
@@ -16,7 +17,7 @@ from outtakes.cli.importing import Import
 from outtakes.cli.labels import Label
 from outtakes.cli.machine import Doctor
 from outtakes.cli.review import Review
-from outtakes.cli.steps import Collect, Evaluate, Rank, Select, Train
+from outtakes.cli.steps import Evaluate, Rank, Select, Train
 from outtakes.cli.verb import Verb
 from outtakes.console import Console
 from outtakes.errors import MachineError, OuttakesError

@@ -9,46 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from outtakes.cli.reads import Reads, Trains
-from outtakes.cli.verb import Verb, check_given, check_writable, given
+from outtakes.cli.verb import Verb, check_given, given
 from outtakes.console import Console
 
 if TYPE_CHECKING:
     from outtakes.selection.scores import FailureScore
 
 Keep = Literal["low", "mid", "high", "random", "below"]
-
-
-@dataclass
-class Collect(Verb):
-    """Collect demonstrations by a scripted operator in simulation."""
-
-    environment: Annotated[Positional[str], arg(metavar="TASK")]
-    """The task, for example lift."""
-    out: Path
-    """Folder of the new LeRobot dataset."""
-    successes: int | None = None
-    """Successful demonstrations to keep; the recipe's when not given."""
-    failures: int | None = None
-    """Failed demonstrations to keep; the recipe's when not given."""
-    seed: int = 0
-    """Of everything random; the same seed gives the same dataset."""
-
-    def run(self, console: Console) -> None:
-        """Collect and say where."""
-        from outtakes.recipes import recipe
-        from outtakes.stages import record
-
-        config = recipe(self.recipe).collect
-        config = replace(
-            config,
-            environment=self.environment,
-            successes=given(self.successes, config.successes),
-            failures=given(self.failures, config.failures),
-            seed=self.seed,
-        )
-        check_writable(self.out.parent)
-        record(config, self.out, progress=console.progress)
-        console.result(f"Dataset: {self.out.resolve()}", {"dataset": str(self.out.resolve())})
 
 
 @dataclass

@@ -121,9 +121,7 @@ def collect(
     if workers < 1:
         raise ConfigError(f"{workers} workers", remedy="give at least 1")
     environment = _environment(config.environment)
-    for camera in config.cameras:
-        if camera not in environment.cameras:
-            raise UnknownName("camera", camera, environment.cameras)
+    check_cameras(config.cameras, environment)
     report = progress or _say_nothing
     total = config.successes + config.failures
     with _apply_in(workers) as apply:
@@ -133,6 +131,17 @@ def collect(
         for done, recording in enumerate(recordings, start=1):
             report(done, total, "render")
             yield recording
+
+
+def check_cameras(cameras: Iterable[str], environment: Environment) -> None:
+    """Refuse a camera that the environment does not have.
+
+    Raises:
+        UnknownName: naming it.
+    """
+    for camera in cameras:
+        if camera not in environment.cameras:
+            raise UnknownName("camera", camera, environment.cameras)
 
 
 def simulate_attempt(config: CollectConfig, environment: Environment, number: int) -> Attempt:
@@ -190,7 +199,7 @@ def _keep_first(
 def _record(config: CollectConfig, attempt: Attempt) -> Recording:
     """Replay an attempt for the cameras."""
     environment = _environment(config.environment)
-    images = _film(environment, attempt, config.cameras, config.image_size)
+    images = film(environment, attempt, config.cameras, config.image_size)
     mistake = attempt.mistake
     return Recording(
         features={**attempt.features, **images},
@@ -207,10 +216,14 @@ def _record(config: CollectConfig, attempt: Attempt) -> Recording:
     )
 
 
-def _film(
+def film(
     environment: Environment, attempt: Attempt, cameras: tuple[str, ...], size: int
 ) -> dict[str, np.ndarray]:
-    """Images of every frame, by feature name, each (T, size, size, 3)."""
+    """Replay an attempt for the cameras.
+
+    Returns:
+        Images of every frame, by feature name, each (T, size, size, 3) uint8.
+    """
     actions = attempt.features["action"]
     shape = (len(actions), size, size, 3)
     films = {camera: np.empty(shape, np.uint8) for camera in cameras}
@@ -218,10 +231,10 @@ def _film(
         return {}
     environment.reset(attempt.initial_state)
     for frame, action in enumerate(actions):
-        for camera, film in films.items():
-            film[frame] = environment.render(camera, size, size)
+        for camera, pictures in films.items():
+            pictures[frame] = environment.render(camera, size, size)
         environment.step(action)
-    return {f"observation.images.{camera}": film for camera, film in films.items()}
+    return {f"observation.images.{camera}": pictures for camera, pictures in films.items()}
 
 
 @lru_cache(maxsize=1)
