@@ -134,7 +134,7 @@ def load_scene(source: SceneSource) -> Scene:
     robot = environment.robots[0]
     fingers = [f"gripper0_right_gripper_finger_joint{i}" for i in (1, 2)]
     arena = environment.model.mujoco_arena
-    floor = arena.table_offset if hasattr(arena, "table_offset") else arena.bin1_pos
+    floor = environment.bin1_pos if hasattr(environment, "bin1_pos") else arena.table_offset
     return Scene(
         model=model,
         panda=PandaIndices(
