@@ -15,6 +15,7 @@ _ROBOSUITE = {
     "lift": ("lift", "Lift"),
     "stack": ("stack", "Stack"),
     "pick-place-can": ("pick_place_can", "PickPlaceCan"),
+    "door": ("door", "Door"),
     "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
 }
 """Name -> module beside this one and class."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -77,11 +77,7 @@ class Errand:
     ) -> WaypointOperator:
         """An operator of this personality who makes this mistake."""
         misplacing = np.array([*rng.normal(0.0, self.placing_sd, 2), 0.0])
-        person = replace(
-            personality,
-            tremor=self.roughness * personality.tremor,
-            misjudgement=tuple(self.roughness * np.array(personality.misjudgement)),
-        )
+        person = personality.calmer(self.roughness)
         return WaypointOperator(
             lambda lapse: [*_pick(self, person, lapse), *_place(self, person, lapse, misplacing)],
             person,
