@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,15 @@ import numpy as np
 from outtakes.errors import UnknownName
 from outtakes.sim.demonstrator import Demonstrator
 
-ENVIRONMENTS = ("lift",)
+_ROBOSUITE = {
+    "lift": ("lift", "Lift"),
+    "stack": ("stack", "Stack"),
+    "pick-place-can": ("pick_place_can", "PickPlaceCan"),
+    "door": ("door", "Door"),
+    "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
+}
+"""Name -> module beside this one and class."""
+ENVIRONMENTS = tuple(_ROBOSUITE)
 """Names that `make_environment` knows."""
 
 
@@ -83,6 +92,5 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     if name not in ENVIRONMENTS:
         raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
-    from outtakes.sim.lift import Lift
-
-    return Lift(horizon)
+    module, environment = _ROBOSUITE[name]
+    return getattr(import_module(f"outtakes.sim.{module}"), environment)(horizon)

@@ -103,18 +103,29 @@ class Renderer:
         # OpenGL must be let go of before the interpreter takes the module apart.
         atexit.register(self.close)
 
-    def render(self, qpos: np.ndarray, camera: str) -> np.ndarray:
+    def render(
+        self,
+        qpos: np.ndarray,
+        camera: str,
+        mocap_pos: np.ndarray | None = None,
+        mocap_quat: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Draw one camera's view of a configuration.
 
         Args:
             qpos: (nq,) joint positions of the model.
             camera: name in the model.
+            mocap_pos: (nmocap, 3) where bodies stand that no joint moves, m; as in the model when
+                None.
+            mocap_quat: (nmocap, 4) how they are turned.
 
         Returns:
             (height, width, 3) uint8, the top row first.
         """
         data = self._data
         data.qpos[:] = qpos
+        if mocap_pos is not None and mocap_quat is not None:
+            data.mocap_pos[:], data.mocap_quat[:] = mocap_pos, mocap_quat
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_comPos(self._model, data)
         mujoco.mj_camlight(self._model, data)
