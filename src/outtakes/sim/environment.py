@@ -9,8 +9,9 @@ import numpy as np
 
 from outtakes.errors import UnknownName
 from outtakes.sim.demonstrator import Demonstrator
+from outtakes.sim.metaworld_tasks import METAWORLD_ENVIRONMENTS
 
-ENVIRONMENTS = ("lift",)
+ENVIRONMENTS = ("lift", *METAWORLD_ENVIRONMENTS)
 """Names that `make_environment` knows."""
 
 
@@ -83,6 +84,10 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     if name not in ENVIRONMENTS:
         raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
+    if name in METAWORLD_ENVIRONMENTS:
+        from outtakes.sim.metaworld import MetaWorldTask
+
+        return MetaWorldTask(name, horizon)
     from outtakes.sim.lift import Lift
 
     return Lift(horizon)
