@@ -12,7 +12,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import mujoco
@@ -47,6 +47,8 @@ class _Prototype:
     """Of Meta-World's environment as built, without simulation, model and renderer."""
     kind: type[SawyerXYZEnv]
     policy: Policy
+    scratch: mujoco.MjModel
+    """To draw initial states in."""
 
     def environment(self, model: mujoco.MjModel, data: mujoco.MjData) -> SawyerXYZEnv:
         """Meta-World's environment as if just built, around this model and simulation."""
@@ -57,12 +59,12 @@ class _Prototype:
         return environment
 
 
-@cache
+@lru_cache(maxsize=4)
 def _prototype(task: str) -> _Prototype:
-    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
-    from metaworld.policies import ENV_POLICY_MAP
-
     with warnings.catch_warnings(action="ignore"):
+        from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+        from metaworld.policies import ENV_POLICY_MAP
+
         built = ALL_V3_ENVIRONMENTS[task]()
     model = built.model
     # The floor and many objects are in a group of their own; all that is meant to be seen goes
@@ -75,7 +77,8 @@ def _prototype(task: str) -> _Prototype:
     }
     # As Meta-World's benchmarks of known goals set it, which its policies need.
     attributes |= {"_partially_observable": False, "_set_task_called": True}
-    return _Prototype(model, attributes, type(built), ENV_POLICY_MAP[task]().get_action)
+    policy = ENV_POLICY_MAP[task]().get_action
+    return _Prototype(model, attributes, type(built), policy, copy.copy(model))
 
 
 @cache
@@ -120,8 +123,8 @@ class MetaWorldTask:
 
     def sample_initial_state(self, rng: np.random.Generator) -> np.ndarray:
         """Draw a random vector of the task that Meta-World accepts."""
-        data = mujoco.MjData(self._model)
-        fresh = self._prototype.environment(copy.copy(self._model), data)
+        scratch = self._prototype.scratch
+        fresh = self._prototype.environment(scratch, mujoco.MjData(scratch))
         fresh.seeded_rand_vec, fresh._freeze_rand_vec = True, False
         fresh._np_random = rng
         fresh.reset_model()

@@ -18,33 +18,42 @@ import numpy as np
 
 from outtakes.errors import ConfigError, UnknownName
 
-MistakeKind = Literal["off_target", "too_high", "late_grip", "slip", "give_up"]
+MistakeKind = Literal["off_target", "too_high", "weak_grip", "slip", "give_up"]
 MISTAKE_KINDS: tuple[MistakeKind, ...] = get_args(MistakeKind)
 
 # Gross enough to fail nearly always where the kind matters at all.
 _LARGEST: Mapping[MistakeKind, float] = {
     "off_target": 0.15,
     "too_high": 0.15,
-    "late_grip": 40.0,
-    "slip": 40.0,
+    "weak_grip": 1.0,
+    "slip": 120.0,
     "give_up": 80.0,
+}
+_UNITS: Mapping[MistakeKind, str] = {
+    "off_target": "m",
+    "too_high": "m",
+    "weak_grip": "of the force",
+    "slip": "control steps",
+    "give_up": "control steps",
 }
 # Fingers matter in some tasks only, so where the hand goes is got wrong more often.
 _FREQUENCIES: Mapping[MistakeKind, float] = {
     "off_target": 0.35,
     "too_high": 0.25,
-    "late_grip": 0.1,
+    "weak_grip": 0.1,
     "slip": 0.15,
     "give_up": 0.15,
 }
 _FIRST_STEPS = 100
 """Control steps in which Meta-World's policies have done most of their work."""
-_STILL = 0.003
+_STILL = 0.01
 """m of way of the hand within the patience, below which nothing more is to come of it."""
 _OPEN = -1.0
+_NEVER = 1_000_000
 
 _FRAME = 18
 """Numbers of a frame in Meta-World's observation: hand and gripper, 4, and up to two objects."""
+_FIRST_OBJECT = slice(4, 7)
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,9 @@ class MetaWorldMistake:
 
     - off_target: m in the table's plane by which the objects and the goal are thought elsewhere.
     - too_high: m by which they are thought higher up.
-    - late_grip: control steps by which the fingers follow late.
-    - slip: control steps for which the fingers open, some time after they first closed.
+    - weak_grip: share of the fingers' closing force that is missing.
+    - slip: control steps for which the operator does not notice that the fingers have opened,
+      some time after they first closed.
     - give_up: control steps of the first 100 that the operator does not stay for.
     """
     direction: float = 0.0
@@ -78,7 +88,7 @@ class MetaWorldMistake:
     @property
     def unit(self) -> str:
         """Unit of the size."""
-        return "m" if self.kind in ("off_target", "too_high") else "control steps"
+        return _UNITS[self.kind]
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> MetaWorldMistake:
@@ -119,15 +129,15 @@ class MetaWorldPersonality:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> MetaWorldPersonality:
         """A person at random."""
-        across, along = rng.normal(0.0, 0.004, 2)
+        across, along = rng.normal(0.0, 0.003, 2)
         return cls(
             pace=rng.uniform(0.85, 1.0),
-            tremor=rng.uniform(0.03, 0.12),
+            tremor=rng.uniform(0.02, 0.08),
             tremor_memory=rng.uniform(0.7, 0.9),
             misjudgement=(across, along),
             hesitation=int(rng.integers(5, 20)) if rng.random() < 0.3 else 0,
-            hesitates_at=int(rng.integers(5, 60)),
-            slips_after=int(rng.integers(10, 40)),
+            hesitates_at=int(rng.integers(0, 25)),
+            slips_after=int(rng.integers(5, 18)),
             patience=int(rng.integers(50, 80)),
         )
 
@@ -156,11 +166,12 @@ class MetaWorldOperator:
     ) -> None:
         self._policy, self._personality, self._mistake = policy, personality, mistake
         self._rng = rng
-        self._step, self._closed_at = 0, None
+        self._step = 0
+        self._was_open, self._closed_at = False, _NEVER
+        self._held = np.zeros(3)
         self._noise = np.zeros(3)
         self._offset = _offset(personality, mistake)
         self._path: deque[np.ndarray] = deque(maxlen=personality.patience)
-        self._fingers: deque[float] = deque(maxlen=1 + round(self._size("late_grip")))
         self._finished = False
 
     @classmethod
@@ -185,7 +196,7 @@ class MetaWorldOperator:
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         """Next action, (4,) float32 in [-1, 1], from an observation of the task."""
         self._finished = self._gives_up() or self._is_stuck(observation["observation.state"][:3])
-        wanted = self._ask(policy_view(observation, self._offset))
+        wanted = self._ask(self._look(observation))
         motion = self._pace() * wanted[:3] + self._tremble()
         action = np.append(motion, self._grip(float(wanted[3])))
         self._step += 1
@@ -222,16 +233,27 @@ class MetaWorldOperator:
         self._noise = memory * self._noise + fresh
         return self._noise
 
+    def _look(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the operator sees: while fingers slip, the first object still in them."""
+        view = policy_view(observation, self._offset)
+        if self._slips():
+            view[_FIRST_OBJECT] = view[:3] + self._held
+        else:
+            self._held = view[_FIRST_OBJECT] - view[:3]
+        return view
+
+    def _slips(self) -> bool:
+        since = self._step - self._closed_at - self._personality.slips_after
+        return 0 <= since < self._size("slip")
+
     def _grip(self, wanted: float) -> float:
-        """What the fingers do: the wish of some steps ago when late, open while they slip."""
-        self._fingers.append(wanted)
-        if self._closed_at is None and wanted > 0:
+        """What the fingers do: they close with less force when weak, and open when they slip."""
+        if self._was_open and wanted > 0 and self._closed_at == _NEVER:
             self._closed_at = self._step
-        if self._closed_at is not None:
-            since = self._step - self._closed_at - self._personality.slips_after
-            if 0 <= since < self._size("slip"):
-                return _OPEN
-        return self._fingers[0]
+        self._was_open = self._was_open or wanted <= 0
+        if self._slips():
+            return _OPEN
+        return wanted * (1 - self._size("weak_grip")) if wanted > 0 else wanted
 
 
 def _offset(personality: MetaWorldPersonality, mistake: MetaWorldMistake | None) -> np.ndarray:
