@@ -3,7 +3,7 @@
     python -m benchmarks.metaworld operator [TASK ...]   results/metaworld/operator.json
     python -m benchmarks.metaworld tune OUT TASK [...]    ACT on 50 successes, on tuning data
 
-`operator` makes 40 attempts at each task without mistakes and 40 with, of seed 9001. `tune` takes
+`operator` makes 20 attempts at each task without mistakes and 20 with, of seed 9001. `tune` takes
 demonstrations of collection seed 1001, training seed 100 and 30 initial states of seed
 777, none of which any reported table uses.
 """
@@ -30,8 +30,8 @@ from outtakes.sim.metaworld_operator import MISTAKE_KINDS
 from outtakes.sim.metaworld_tasks import INSTRUCTIONS, PREFIX
 from outtakes.stages import record
 
-RESULTS = Path(__file__).parents[1] / "results" / "metaworld"
-ATTEMPTS, SEED, MISTAKE_RATE = 40, 9001, 0.75
+OPERATOR = Path(__file__).parents[1] / "results" / "metaworld" / "operator.json"
+ATTEMPTS, SEED, MISTAKE_RATE = 20, 9001, 0.75
 TUNING_SEED = 100
 
 
@@ -69,19 +69,14 @@ def measure_operator(task: str) -> dict[str, object]:
 
 def operator(tasks: Sequence[str]) -> None:
     """Measure the operator at these tasks; the file keeps the figures of the others."""
-    path = RESULTS / "operator.json"
-    known = json.loads(path.read_text(encoding="utf-8"))["tasks"] if path.exists() else {}
+    known = json.loads(OPERATOR.read_text(encoding="utf-8"))["tasks"] if OPERATOR.exists() else {}
     for task in tasks or INSTRUCTIONS:
         known[task] = measure_operator(task)
         print(task, json.dumps(known[task]), flush=True)
-    content = {
-        "seed": SEED,
-        "attempts": ATTEMPTS,
-        "mistake_rate": MISTAKE_RATE,
-        "tasks": dict(sorted(known.items())),
-    }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        facts = {"seed": SEED, "attempts": ATTEMPTS, "mistake_rate": MISTAKE_RATE}
+        content = json.dumps({**facts, "tasks": dict(sorted(known.items()))}, indent=1)
+        OPERATOR.parent.mkdir(parents=True, exist_ok=True)
+        OPERATOR.write_text(content + "\n", encoding="utf-8")
 
 
 def tune(out: Path, task: str) -> float:

@@ -260,7 +260,9 @@ def _offset(personality: MetaWorldPersonality, mistake: MetaWorldMistake | None)
     """m by which the operator sees the scene away from where it is, (3,)."""
     offset = np.array([*personality.misjudgement, 0.0])
     if mistake is not None and mistake.kind == "off_target":
-        offset[:2] += mistake.size * np.array([np.cos(mistake.direction), np.sin(mistake.direction)])
+        offset[:2] += mistake.size * np.array(
+            [np.cos(mistake.direction), np.sin(mistake.direction)]
+        )
     if mistake is not None and mistake.kind == "too_high":
         offset[2] += mistake.size
     return offset
