@@ -70,6 +70,8 @@ def _prototype(task: str) -> _Prototype:
     # The floor and many objects are in a group of their own; all that is meant to be seen goes
     # into the one that is drawn.
     model.geom_group[model.geom_group == 0] = _DRAWN_GROUP
+    # Its shadows are drawn so finely that in software they take most of the time.
+    model.vis.quality.shadowsize = 0
     attributes = {
         name: value
         for name, value in built.__dict__.items()
