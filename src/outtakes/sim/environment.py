@@ -10,6 +10,7 @@ import numpy as np
 
 from outtakes.errors import UnknownName
 from outtakes.sim.demonstrator import Demonstrator
+from outtakes.sim.metaworld_tasks import METAWORLD_ENVIRONMENTS
 
 _ROBOSUITE = {
     "lift": ("lift", "Lift"),
@@ -19,7 +20,7 @@ _ROBOSUITE = {
     "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
 }
 """Name -> module beside this one and class."""
-ENVIRONMENTS = tuple(_ROBOSUITE)
+ENVIRONMENTS = (*_ROBOSUITE, *METAWORLD_ENVIRONMENTS)
 """Names that `make_environment` knows."""
 
 
@@ -92,5 +93,9 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     if name not in ENVIRONMENTS:
         raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
+    if name in METAWORLD_ENVIRONMENTS:
+        from outtakes.sim.metaworld import MetaWorldTask
+
+        return MetaWorldTask(name, horizon)
     module, environment = _ROBOSUITE[name]
     return getattr(import_module(f"outtakes.sim.{module}"), environment)(horizon)

@@ -78,12 +78,15 @@ class Renderer:
         model: what to draw; copied, since drawing hides parts of it.
         height: pixels.
         width: pixels.
+        sites: whether to draw sites, too: markers without a body, such as a goal.
 
     Raises:
         MachineError: when OpenGL does not work on this machine.
     """
 
-    def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, height: int, width: int, *, sites: bool = False
+    ) -> None:
         self._model = copy.copy(model)
         self._model.vis.quality.offsamples = 0
         self._model.vis.global_.offheight = height
@@ -100,8 +103,18 @@ class Renderer:
         self._scene = mujoco.MjvScene(self._model, maxgeom=model.ngeom + model.nsite)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._option = _visual_parts_only()
+        self._option.sitegroup[0] = sites
         # OpenGL must be let go of before the interpreter takes the module apart.
         atexit.register(self.close)
+
+    def arrange(self, body_pos: np.ndarray, site_pos: np.ndarray) -> None:
+        """Move what a task moves within its model.
+
+        Args:
+            body_pos: (nbody, 3) m, of each body from its parent.
+            site_pos: (nsite, 3) m, of each site from its body.
+        """
+        self._model.body_pos[:], self._model.site_pos[:] = body_pos, site_pos
 
     def render(
         self,
