@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -61,7 +62,7 @@ def test_lerobot_reads_it_with_its_videos(exported: tuple[Path, dict]) -> None:
 
     dataset = LeRobotDataset("local/x", root=exported[0] / "dataset", video_backend="pyav")
     assert (dataset.num_episodes, dataset.num_frames) == (4, 9 + 8 + 10 + 11)
-    last = dataset.__getitem__(dataset.num_frames - 1)
+    last: Any = dataset[dataset.num_frames - 1]
     assert (last["task"], int(last["episode_index"])) == ("hang", 3)
     assert last["observation.images.top"].shape == (3, 48, 64)
 

@@ -107,11 +107,10 @@ def test_divergence_comes_back_for_the_failures_that_were_ranked(
 def assert_camera(logged: dict[str, list[Any]], frames: np.ndarray) -> None:
     """Each time step shows its own frame of the video."""
     blob = bytes(np.array(logged["AssetVideo:blob"][0], dtype=np.uint8).ravel())
+    decoded: dict[int, np.ndarray] = {}
     with av.open(io.BytesIO(blob), "r") as container:
-        decoded = {
-            round((f.time or 0) * 1e9): f.to_ndarray(format="rgb24")
-            for f in container.decode(video=0)
-        }
+        for shown in container.decode(video=0):
+            decoded[round((shown.time or 0) * 1e9)] = shown.to_ndarray(format="rgb24")
     times = [time[0] for time in logged["VideoFrameReference:timestamp"]]
     assert len(times) == len(frames)
     for time, frame in zip(times, frames, strict=True):
