@@ -12,6 +12,9 @@ from typing import Any
 
 from outtakes.errors import ArtifactError, MachineError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system calls a disk, a quota or a file that can grow no more."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary)` beside `path`, then rename onto `path`.
@@ -45,7 +48,7 @@ def _flush(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> MachineError:
     """The user's version of an `OSError` met while writing `path`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in DISK_FULL:
         return MachineError(
             "no space left on the disk", where=path, remedy="free some, or choose another --out"
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -169,13 +170,13 @@ def write_rrd(path: Path, takes: Takes, name: str) -> None:
         name: of the dataset, for people.
 
     Raises:
-        CorruptEpisode, DatasetError: when a video or picture cannot be read.
+        DatasetError: when a video or picture cannot be read.
         MachineError: when the file cannot be written.
     """
     import rerun as rr
 
     def write(draft: Path) -> None:
-        recording = rr.RecordingStream("outtakes", recording_id=name)
+        recording = rr.RecordingStream("outtakes", recording_id=f"{name}-{uuid4().hex[:8]}")
         recording.save(draft, default_blueprint=_blueprint(takes))
         recording.send_recording_name(name)
         recording.log("episodes", _table(takes), static=True)

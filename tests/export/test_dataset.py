@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from outtakes.data.cutting import cut
 from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
@@ -61,7 +63,7 @@ def test_lerobot_reads_it_with_its_videos(exported: tuple[Path, dict]) -> None:
 
     dataset = LeRobotDataset("local/x", root=exported[0] / "dataset", video_backend="pyav")
     assert (dataset.num_episodes, dataset.num_frames) == (4, 9 + 8 + 10 + 11)
-    last = dataset.__getitem__(dataset.num_frames - 1)
+    last: Any = dataset[dataset.num_frames - 1]
     assert (last["task"], int(last["episode_index"])) == ("hang", 3)
     assert last["observation.images.top"].shape == (3, 48, 64)
 
@@ -214,6 +216,27 @@ def test_a_picture_that_lies_elsewhere_is_not_fetched(arm: Path, tmp_path: Path)
     edit_column(only(root, "data/*/*.parquet"), "observation.images.wrist", point)
     line = refused("export", root, *SMOKE, "--cameras", "top", "--out", tmp_path / "out")
     assert "not in the file" in line and not (tmp_path / "out").exists()
+
+
+def test_a_damaged_video_that_was_not_read_is_noticed(arm: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(arm, tmp_path / "arm"))
+    video = only(root, "videos/*.top/*/*.mp4")
+    flags = (*SMOKE, "--cameras", "side", "--out", tmp_path / "out")
+    shorten(video)
+    assert "truncated or damaged (no frame" in refused("export", root, *flags)
+    cut_in_half(video)
+    assert "truncated or damaged" in refused("export", root, *flags)
+    video.unlink()
+    assert "missing file" in refused("export", root, *flags)
+    assert [path.name for path in tmp_path.iterdir()] == ["arm"]
+
+
+def shorten(path: Path) -> None:
+    """Cut the second half of a video off, in a file that is sound."""
+    whole = path.with_suffix(".whole")
+    path.rename(whole)
+    assert cut(whole, path, [(0, sum(ROBOT.lengths[:3]))], ROBOT.fps)
+    whole.unlink()
 
 
 @pytest.mark.parametrize("place", ["", "meta/out", "../arm/out"])

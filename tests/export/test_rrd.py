@@ -22,9 +22,9 @@ from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
 from outtakes.selection.scores import FailureScore, Scores
 from tests.commands import done, fingerprint, refused
-from tests.data.test_damage import only
+from tests.data.test_damage import cut_in_half, only
 from tests.export.conftest import ROBOT
-from tests.export.test_dataset import as_one_stream
+from tests.export.test_dataset import as_one_stream, shorten
 from tests.selection.rankings import make_scores
 
 FAILURES = {1: 2.0, 5: 1.0}
@@ -107,11 +107,10 @@ def test_divergence_comes_back_for_the_failures_that_were_ranked(
 def assert_camera(logged: dict[str, list[Any]], frames: np.ndarray) -> None:
     """Each time step shows its own frame of the video."""
     blob = bytes(np.array(logged["AssetVideo:blob"][0], dtype=np.uint8).ravel())
+    decoded: dict[int, np.ndarray] = {}
     with av.open(io.BytesIO(blob), "r") as container:
-        decoded = {
-            round((f.time or 0) * 1e9): f.to_ndarray(format="rgb24")
-            for f in container.decode(video=0)
-        }
+        for shown in container.decode(video=0):
+            decoded[round((shown.time or 0) * 1e9)] = shown.to_ndarray(format="rgb24")
     times = [time[0] for time in logged["VideoFrameReference:timestamp"]]
     assert len(times) == len(frames)
     for time, frame in zip(times, frames, strict=True):
@@ -171,6 +170,19 @@ def test_a_mistake_is_one_line(arm: Path, scores: Path, tmp_path: Path) -> None:
     line = refused("rerun", arm, "--scores", other, "--out", out)
     assert "rank episode 5 of 6 frames, which the dataset does not have" in line
     assert not out.exists()
+
+
+def test_a_damaged_video_is_one_line(arm: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(arm, tmp_path / "arm"))
+    video = only(root, "videos/*.top/*/*.mp4")
+    shorten(video)
+    flags = ("rerun", root, "--out", tmp_path / "x.rrd")
+    assert "truncated or damaged (no frame" in refused(*flags)
+    cut_in_half(video)
+    assert "truncated or damaged" in refused(*flags)
+    video.unlink()
+    assert "missing video" in refused(*flags)
+    assert [path.name for path in tmp_path.iterdir()] == ["arm"]
 
 
 def test_without_rerun_it_is_one_line(arm: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outtakes.data.faults import UnreadableFile
+from outtakes.files import DISK_FULL, unwritable
 
 if TYPE_CHECKING:
     import av
@@ -35,16 +36,29 @@ def cut(source: Path, target: Path, spans: Sequence[Span], fps: float) -> bool:
         Whether it could be done; if not, there is no new file.
 
     Raises:
-        UnreadableFile: when the video is damaged.
+        UnreadableFile: when the video is missing or damaged, or lacks a frame of these episodes.
+        MachineError: when the new file cannot be written.
     """
     import av.error
 
+    if not source.is_file():
+        raise UnreadableFile("missing video", where=source, remedy="restore it, or export again")
     try:
         return _cut(source, target, spans, fps)
-    except (av.error.InvalidDataError, av.error.EOFError, IndexError) as error:
-        raise UnreadableFile(
-            "video is truncated or damaged", where=source, remedy="restore it, or export again"
-        ) from error
+    except av.error.FFmpegError as error:
+        if error.errno in DISK_FULL:
+            raise unwritable(target, OSError(error.errno, error.strerror)) from error
+        raise _damaged(source, error.strerror) from error
+    except IndexError as error:
+        raise _damaged(source, "no video stream") from error
+
+
+def _damaged(source: Path, why: object) -> UnreadableFile:
+    return UnreadableFile(
+        f"video is truncated or damaged ({why})",
+        where=source,
+        remedy="restore it, or export the dataset again",
+    )
 
 
 def _cut(source: Path, target: Path, spans: Sequence[Span], fps: float) -> bool:
@@ -54,7 +68,9 @@ def _cut(source: Path, target: Path, spans: Sequence[Span], fps: float) -> bool:
         stream = container.streams.video[0]
         # The last "packet" of a stream only flushes the decoder and has no time.
         packets = [p for p in container.demux(stream) if p.pts is not None and p.dts is not None]
-        runs = [_run(packets, stream, span, fps) for span in spans]
+        numbers = [_frame_number(packet, stream, fps) for packet in packets]
+        _check_frames(source, numbers, spans)
+        runs = [_run(packets, numbers, span) for span in spans]
         chosen = [packet for run in runs for packet in run]
         if not all(runs) or not _placed(runs, stream, fps):
             return False
@@ -67,14 +83,17 @@ def _cut(source: Path, target: Path, spans: Sequence[Span], fps: float) -> bool:
     return True
 
 
-def _run(
-    packets: Sequence[av.Packet], stream: VideoStream, span: Span, fps: float
-) -> list[av.Packet]:
+def _check_frames(source: Path, numbers: Sequence[int], spans: Sequence[Span]) -> None:
+    there = set(numbers)
+    for first, end in spans:
+        missing = [number for number in range(first, end) if number not in there]
+        if missing:
+            raise _damaged(source, f"no frame {missing[0]}")
+
+
+def _run(packets: Sequence[av.Packet], numbers: Sequence[int], span: Span) -> list[av.Packet]:
     """The packets of one episode, in the order of decoding; none when they need others."""
     first, end = span
-    numbers = [_frame_number(packet, stream, fps) for packet in packets]
-    if first not in numbers:
-        return []
     start = numbers.index(first)
     run = list(packets[start : start + end - first])
     whole = sorted(numbers[start : start + end - first]) == list(range(first, end))
