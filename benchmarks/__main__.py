@@ -16,46 +16,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks import loading, ranking, rollouts, scaling, startup, training
-from benchmarks.side_by_side import Row, Side, compare, machine, matrix_peak
+from benchmarks import loading, ranking, rollouts, scaling, startup, training, triage
+from benchmarks.side_by_side import Row, machine
 from outtakes import version
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 OUT = ROOT / "out" / "bench"
-
-
-def _ranking_rows() -> list[Row]:
-    rows = []
-    for pair, target in (
-        (ranking.quick_pair(), "at least 8 times and at most 60 s"),
-        (ranking.paper_pair(), "at least 4 times; at least 50 % of the matrix peak"),
-    ):
-        ours, naive, facts = pair
-        row = compare(
-            f"ranking, {facts.recipe} recipe, {facts.failures} × {facts.successes}, exact",
-            Side("Outtakes", ours),
-            Side("the whole policy for every pair, one at a time", naive, 1 / facts.naive_factor),
-            unit=f"{facts.pairs} pairs",
-            target=target,
-            repeats=5,
-        )
-        peak = matrix_peak()
-        share = facts.flops / float(np.median(row.ours_s)) / peak
-        rows.append(
-            replace(
-                row,
-                facts={
-                    "GFLOP left": facts.flops / 1e9,
-                    "matrix peak, GFLOP/s": peak / 1e9,
-                    "share of matrix peak": share,
-                    "policy runs the peer is timed on": facts.naive_runs,
-                },
-            )
-        )
-    return rows
 
 
 def _loading_rows() -> list[Row]:
@@ -75,8 +42,9 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "quick": lambda: [training.quick_step(), training.quick_step(seeds=5)],
     "seeds": lambda: [training.seeds_together("none"), training.seeds_together("pb")],
     "loading": _loading_rows,
-    "ranking": _ranking_rows,
+    "ranking": lambda: ranking.quick().rows() + ranking.paper().rows(),
     "rollouts": lambda: [rollouts.evaluation(OUT, 224), rollouts.evaluation(OUT, None)],
+    "triage": lambda: [triage.beyond_training(OUT)],
     "paper": lambda: [training.paper_step("fp32")],
     "bf16": _bf16_rows,
 }
@@ -95,12 +63,15 @@ def main(chosen: Sequence[str]) -> None:
     report: dict[str, Any] = {"groups": {}}
     if path.exists():
         report = json.loads(path.read_text(encoding="utf-8"))
-    report |= {"machine": facts, "commit": version.commit(), "date": date.today().isoformat()}
+    report["machine"] = facts
+    # A group may be measured again by itself, at another commit.
+    stamp = {"commit": version.commit(), "date": date.today().isoformat()}
     for name in chosen or [*GROUPS, "scaling"]:
         if name == "scaling":
-            report["scaling"] = {"ranking": scaling.ranking(), "training": scaling.training()}
+            figures = {"ranking": scaling.ranking(), "training": scaling.training()}
+            report["scaling"] = figures | stamp
         else:
-            report["groups"][name] = [row.as_json() for row in GROUPS[name]()]
+            report["groups"][name] = [row.as_json() | stamp for row in GROUPS[name]()]
         path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         for row in report["groups"].get(name, []):
             print(_line(row), flush=True)

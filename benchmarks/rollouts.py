@@ -58,7 +58,7 @@ class RobosuiteLoop:
     def __init__(self, agent: Agent, states: np.ndarray, image_size: int | None) -> None:
         self.agent, self.states = agent, states
         self.environment = build_robosuite_lift(image_size)
-        self.eyes = Lift()
+        self.eyes = Lift(RECIPE.horizon)
         self.outcomes: dict[int, tuple[bool, int]] = {}
         """Initial state -> success and steps."""
 
@@ -67,7 +67,7 @@ class RobosuiteLoop:
         controller = ChunkController(self.agent, RECIPE.controller, np.array([index % ROWS]))
         self._reset(self.states[index])
         steps, solved = 0, False
-        while steps < RECIPE.horizon and not solved:
+        while steps < self.eyes.horizon and not solved:
             raw = self._observe() if controller.needs_observation(steps) else None
             self.environment.step(controller.act(steps, raw)[0])
             steps, solved = steps + 1, bool(self.environment._check_success())

@@ -12,6 +12,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 from tests import typechecking
+from tests.display import screen
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -40,6 +41,16 @@ def browser() -> Iterator[Browser]:
             pytest.fail(f"no Chromium to open pages with; run `make setup-tests`\n{error}")
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """A screen without a monitor; this process and its children open their windows there."""
+    with screen() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPLAY", name)
+        patch.delenv("WAYLAND_DISPLAY", raising=False)
+        patch.delenv("XDG_SESSION_TYPE", raising=False)
+        yield name
 
 
 @pytest.fixture(scope="session")

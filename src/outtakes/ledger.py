@@ -58,17 +58,18 @@ def write_setup(
     write_json(lab.out / "setup.json", "setup", 1, content)
 
 
-def write_lift_setup(lab: Lab, title: str, retrained: str, arms: Sequence[Arm]) -> None:
+def write_simulated_setup(lab: Lab, title: str, retrained: str, arms: Sequence[Arm]) -> None:
     """Write `setup.json` of an experiment on the recipe's own simulated task."""
+    task = lab.recipe.collect.environment
     write_setup(
         lab,
-        title=title,
+        title=f"{title} on {task.replace('-', ' ').capitalize()}",
         dataset=Path("dataset"),
         labels={name: label for arm in arms for name, label in arm.labels.items()},
-        paper={arm.name: arm.paper for arm in arms},
+        paper=_paper(lab, arms),
         retrained=retrained,
         next_commands=[
-            f"outtakes study paper --recipe {lab.recipe.name} --out outtakes-study",
+            f"outtakes study paper --task {task} --recipe {lab.recipe.name} --out outtakes-study",
             "outtakes triage YOUR_DATASET --out outtakes-triage",
         ],
     )
@@ -78,11 +79,20 @@ def write_tables(
     lab: Lab, comparisons: Mapping[str, Comparison], arms: Mapping[str, Sequence[Arm]]
 ) -> None:
     """Write `tables.md`: every experiment, the paper's numbers beside ours."""
-    text = "\n\n".join(table(name, comparisons[name], arms[name]) for name in comparisons)
+    text = "\n\n".join(
+        table(name, comparison, arms[name], _paper(lab, arms[name]))
+        for name, comparison in comparisons.items()
+    )
     (lab.out / "tables.md").write_text(text + "\n", encoding="utf-8")
 
 
-def table(title: str, comparison: Comparison, arms: Sequence[Arm]) -> str:
+def _paper(lab: Lab, arms: Sequence[Arm]) -> dict[str, str]:
+    """Arm -> the paper's success rate, in %, which it has for Lift alone."""
+    on_lift = lab.recipe.collect.environment == "lift"
+    return {arm.name: arm.paper for arm in arms if on_lift}
+
+
+def table(title: str, comparison: Comparison, arms: Sequence[Arm], paper: Mapping[str, str]) -> str:
     """One experiment as a Markdown table, in percent and points."""
     lines = [
         f"### {title}",
@@ -92,7 +102,6 @@ def table(title: str, comparison: Comparison, arms: Sequence[Arm]) -> str:
         "|---|---|---|---|---|---|",
     ]
     labels = {name: label for arm in arms for name, label in arm.labels.items()}
-    papers = {arm.name: arm.paper for arm in arms}
     for name, label in labels.items():
         rate = comparison.rates[name]
         spread = "" if rate.sd is None else f"{100 * rate.sd:.1f}"
@@ -101,7 +110,7 @@ def table(title: str, comparison: Comparison, arms: Sequence[Arm]) -> str:
             f"{100 * rate.rate:.1f} ({100 * rate.low:.1f} to {100 * rate.high:.1f})",
             f"{spread}, {rate.n_seeds} seeds",
             *_difference_cells(comparison, name),
-            papers.get(name, ""),
+            paper.get(name, ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", comparison.verdict])

@@ -30,8 +30,8 @@ class Recipe:
     """Training seeds."""
     rollouts: int
     """Rollouts of every seed of every arm."""
-    horizon: int
-    """Control steps after which a rollout counts as failed."""
+    horizon: int | None
+    """Control steps after which a rollout counts as failed; the task's own when None."""
     state_seed: int
     """Seed of the initial states all arms share."""
     keep: int
@@ -181,6 +181,13 @@ def fitting_chunk(recipe: Recipe, demos: DemoSet, *, pad: bool) -> int:
     wanted = max(2, round(recipe.act.chunk * demos.fps / RECIPE_FPS))
     shortest = int(demos.lengths.min())
     return shortest if not pad and wanted / 2 <= shortest < wanted else wanted
+
+
+def on_task(recipe: Recipe, task: str) -> Recipe:
+    """The recipe on another simulated task, whose own horizon then holds."""
+    if task == recipe.collect.environment:
+        return recipe
+    return replace(recipe, collect=replace(recipe.collect, environment=task), horizon=None)
 
 
 RECIPES = {recipe.name: recipe for recipe in (QUICK, BRISK, SMOKE, PAPER)}

@@ -21,7 +21,7 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError
 from outtakes.evaluation.comparison import Comparison, compare
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.ledger import write_lift_setup, write_tables
+from outtakes.ledger import write_simulated_setup, write_tables
 from outtakes.recipes import check_seeds
 from outtakes.selection.scores import Scores
 from outtakes.selection.select import select
@@ -116,7 +116,7 @@ def random_jobs(lab: Lab, demos: DemoSet, scores: Scores, seeds: Sequence[int]) 
 
 
 def demo(lab: Lab) -> Comparison:
-    """The main job on Lift: do the selected failures help? Leaves every artifact in `lab.out`."""
+    """The main job: do the selected failures help? Leaves every artifact in `lab.out`."""
     demos = read_demos(lab, collect_dataset(lab))
     check_both_outcomes(demos)
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
@@ -134,7 +134,7 @@ def demo(lab: Lab) -> Comparison:
     log.save(lab.out / "rollouts.parquet")
     comparison = compare(log.outcomes(), baseline=BASELINE, treatment=mean_of(SELECTED))
     comparison.save(lab.out / "comparison.json")
-    write_lift_setup(lab, "which failures help on Lift", SELECTED, [*arms, *low, at_random[0].arm])
+    write_simulated_setup(lab, "which failures help", SELECTED, [*arms, *low, at_random[0].arm])
     return comparison
 
 
@@ -222,7 +222,7 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
     for name, comparison in comparisons.items():
         comparison.save(lab.out / f"{name}.json")
     comparisons["experiment-2"].save(lab.out / "comparison.json")
-    write_lift_setup(lab, "the paper's Experiment 2 on Lift", SELECTED, arms["experiment-2"])
+    write_simulated_setup(lab, "the paper's Experiment 2", SELECTED, arms["experiment-2"])
     write_tables(lab, comparisons, arms)
     return comparisons
 

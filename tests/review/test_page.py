@@ -149,10 +149,14 @@ def test_playing_in_a_loop_never_shows_another_episode(served: Served, open_page
     expect_shown(page, 1, 0)
     page.select_option("#rate", "2")
     page.click("#play")
-    seen = watch(page, 5000)
-    assert {camera["episode"] for cameras in seen for camera in cameras} == {1}
-    firsts = [cameras[0]["frame"] for cameras in seen]
-    # A busy machine may not present each of the last frames.
+    firsts: list[int] = []
+    for _ in range(6):
+        seen = watch(page, 5000)
+        assert {camera["episode"] for cameras in seen for camera in cameras} == {1}
+        firsts += [cameras[0]["frame"] for cameras in seen]
+        # A busy machine may not present each of the last frames every time.
+        if max(firsts) >= LENGTHS[1] - 8:
+            break
     assert max(firsts) >= LENGTHS[1] - 8
     assert any(later < earlier - 20 for earlier, later in pairwise(firsts))
 
@@ -301,6 +305,24 @@ def test_what_is_pressed_just_before_a_reload_arrives(page: Page, dataset: Path)
     page.reload()
     expect(page.locator("#failure")).to_have_attribute("aria-pressed", "true")
     assert labels(dataset) == {"0": "failure"}
+
+
+def test_keys_that_a_reload_overtakes_are_sent_after_it(
+    page: Page, dataset: Path, open_page: Opener
+) -> None:
+    # All in one task of the page: no request can have gone out before the reload begins.
+    page.evaluate(
+        """keys => {
+            for (const key of keys)
+                document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            location.reload();
+        }""",
+        ["f", "j", "s", "j", "x", "u", "k", "f"],
+    )
+    expect(page.locator("#status")).to_have_text("Saved: episode 1 is a failure")
+    assert labels(dataset) == {"0": "failure", "1": "failure"}
+    expect(page.locator("#episode-2 .kept")).to_have_text("")
+    open_page.complaints.clear()  # of the first one, sent twice and refused the second time
 
 
 def test_two_pages_add_up_and_never_overrule_one_another_unseen(

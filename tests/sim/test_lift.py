@@ -18,10 +18,10 @@ from outtakes.sim.lift import (
     SUCCESS_HEIGHT,
     Lift,
     build_robosuite_lift,
-    rotation_vector,
 )
-from outtakes.sim.operator import Operator
+from outtakes.sim.lift_operator import LiftOperator
 from outtakes.sim.personality import Personality
+from outtakes.sim.tabletop import rotation_vector
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_grasp_and_lift_moves_both_twins_alike(lift, twin, initial_state):
     lift.reset(initial_state)
     reset_twin(twin, initial_state)
     rng = np.random.default_rng(0)
-    operator = Operator(Personality(tremor=0.1), None, retry=False, rng=rng)
+    operator = LiftOperator(Personality(tremor=0.1), None, retry=False, rng=rng)
     solved = []
     while not operator.finished:
         action = operator.act(lift.observe())

@@ -15,17 +15,20 @@ from outtakes.console import Console
 
 @dataclass
 class Demo(Overrides):
-    """Collect, train, rank, select, retrain, evaluate and report, on the Lift task."""
+    """Collect, train, rank, select, retrain, evaluate and report, on a simulated task."""
 
     out: Path = Path("outtakes-demo")
     """Folder for everything; a second call goes on where the first stopped."""
+    task: str = "lift"
+    """The simulated task."""
 
     def run(self, console: Console) -> None:
         """Run the main job and say where the report is."""
         from outtakes.exhibition import show_demo
+        from outtakes.recipes import on_task
         from outtakes.study import demo
 
-        lab = self.lab(self.settings(), self.out, console)
+        lab = self.lab(on_task(self.settings(), self.task), self.out, console)
         comparison = demo(lab)
         report = show_demo(lab)
         console.result(
@@ -77,6 +80,8 @@ class Study(Overrides):
     """Which study."""
     out: Path = Path("outtakes-study")
     """Folder for everything."""
+    task: str = "lift"
+    """The simulated task."""
     selection_seeds: tuple[int, ...] | None = None
     """Training seeds of Experiment 2."""
     few_successes: tuple[int, ...] | None = None
@@ -85,6 +90,7 @@ class Study(Overrides):
     def run(self, console: Console) -> None:
         """Run what is missing and print the tables."""
         from outtakes.exhibition import show_demo
+        from outtakes.recipes import on_task
         from outtakes.study import StudyPlan, paper
 
         changes = {
@@ -93,7 +99,7 @@ class Study(Overrides):
             "few_successes": self.few_successes,
         }
         plan = replace(StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
-        lab = self.lab(self.settings(), self.out, console)
+        lab = self.lab(on_task(self.settings(), self.task), self.out, console)
         comparisons = paper(lab, plan)
         report = show_demo(lab)
         tables = (self.out / "tables.md").read_text(encoding="utf-8")

@@ -9,46 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from outtakes.cli.reads import Reads, Trains
-from outtakes.cli.verb import Verb, check_given, check_writable, given
+from outtakes.cli.verb import Verb, check_given, given
 from outtakes.console import Console
 
 if TYPE_CHECKING:
     from outtakes.selection.scores import FailureScore
 
 Keep = Literal["low", "mid", "high", "random", "below"]
-
-
-@dataclass
-class Collect(Verb):
-    """Collect demonstrations by a scripted operator in simulation."""
-
-    environment: Annotated[Positional[str], arg(metavar="TASK")]
-    """The task, for example lift."""
-    out: Path
-    """Folder of the new LeRobot dataset."""
-    successes: int | None = None
-    """Successful demonstrations to keep; the recipe's when not given."""
-    failures: int | None = None
-    """Failed demonstrations to keep; the recipe's when not given."""
-    seed: int = 0
-    """Of everything random; the same seed gives the same dataset."""
-
-    def run(self, console: Console) -> None:
-        """Collect and say where."""
-        from outtakes.recipes import recipe
-        from outtakes.stages import record
-
-        config = recipe(self.recipe).collect
-        config = replace(
-            config,
-            environment=self.environment,
-            successes=given(self.successes, config.successes),
-            failures=given(self.failures, config.failures),
-            seed=self.seed,
-        )
-        check_writable(self.out.parent)
-        record(config, self.out, progress=console.progress)
-        console.result(f"Dataset: {self.out.resolve()}", {"dataset": str(self.out.resolve())})
 
 
 @dataclass
@@ -160,10 +127,9 @@ class Select(Verb):
         from outtakes.selection.select import select
 
         scores = Scores.load(self.scores)
-        successes = [episode for episode, success, _, _ in scores.bias_map if success]
         selection = select(
             scores,
-            successes,
+            scores.successes,
             keep=self.keep,
             count=self.count,
             threshold=self.threshold,
@@ -187,8 +153,8 @@ class Evaluate(Verb):
     """Folder for rollouts.parquet and, with several arms, comparison.json."""
     rollouts: int | None = None
     """Rollouts of each run; the recipe's when not given."""
-    environment: str = "lift"
-    """The task."""
+    task: str = "lift"
+    """The simulated task."""
     ensemble: float | None = None
     """Average overlapping chunks with weights exp(-ENSEMBLE i), i = 0 the oldest (ACT's temporal
     ensembling, 0.01 there); chunks are executed as they are when not given."""
@@ -201,15 +167,14 @@ class Evaluate(Verb):
     def run(self, console: Console) -> None:
         """Evaluate and print the success rates."""
         from outtakes.exhibition import film_runs
-        from outtakes.recipes import recipe
+        from outtakes.recipes import on_task, recipe
         from outtakes.stages import evaluate_runs
 
         check_given(self.runs, "run folder")
-        chosen = recipe(self.recipe)
+        chosen = on_task(recipe(self.recipe), self.task)
         chosen = replace(
             chosen,
             rollouts=given(self.rollouts, chosen.rollouts),
-            collect=replace(chosen.collect, environment=self.environment),
             controller=replace(
                 chosen.controller,
                 ensemble=self.ensemble,

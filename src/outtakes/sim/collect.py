@@ -22,9 +22,8 @@ import numpy as np
 
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.sim.demonstrator import Demonstrator, MistakeMade
 from outtakes.sim.environment import Environment, make_environment
-from outtakes.sim.operator import Operator
-from outtakes.sim.personality import Mistake
 
 STEPS_AFTER_SUCCESS = 5
 """Control steps recorded after the one that solved the task."""
@@ -86,11 +85,11 @@ class Attempt:
     """One simulated episode before its images are rendered."""
 
     number: int
-    mistake: Mistake | None
+    mistake: MistakeMade | None
     initial_state: np.ndarray
     """What `Environment.reset` takes."""
     features: dict[str, np.ndarray]
-    """All but the images; `action` is (T, 7) and `next.success` (T,)."""
+    """All but the images; `action` is (T, A) and `next.success` (T,)."""
 
     @property
     def success(self) -> bool:
@@ -111,8 +110,7 @@ def collect(
     Yields:
         One recording at a time, so that videos need not be held in memory. Its metadata are
         attempt, seed, mistake (kind or "none"), mistake_size with mistake_unit, mistake_share of
-        the largest of its kind, cube_x and cube_y at the start and
-        height_lifted (all m).
+        the largest of its kind, and what `Environment.describe` says.
 
     Raises:
         ConfigError: when the operator hardly ever brings about the outcome asked for, or there is
@@ -123,9 +121,7 @@ def collect(
     if workers < 1:
         raise ConfigError(f"{workers} workers", remedy="give at least 1")
     environment = _environment(config.environment)
-    for camera in config.cameras:
-        if camera not in environment.cameras:
-            raise UnknownName("camera", camera, environment.cameras)
+    check_cameras(config.cameras, environment)
     report = progress or _say_nothing
     total = config.successes + config.failures
     with _apply_in(workers) as apply:
@@ -137,11 +133,22 @@ def collect(
             yield recording
 
 
+def check_cameras(cameras: Iterable[str], environment: Environment) -> None:
+    """Refuse a camera that the environment does not have.
+
+    Raises:
+        UnknownName: naming it.
+    """
+    for camera in cameras:
+        if camera not in environment.cameras:
+            raise UnknownName("camera", camera, environment.cameras)
+
+
 def simulate_attempt(config: CollectConfig, environment: Environment, number: int) -> Attempt:
     """Simulate attempt `number`: a pure function of the seed and the number."""
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, number]))
     initial_state = environment.sample_initial_state(rng)
-    operator = Operator.draw(rng, config.mistake_rate)
+    operator = environment.demonstrator(rng, config.mistake_rate)
     # The operator forgets its mistake once it retries.
     mistake = operator.mistake
     environment.reset(initial_state)
@@ -149,7 +156,7 @@ def simulate_attempt(config: CollectConfig, environment: Environment, number: in
     return Attempt(number, mistake, initial_state, features)
 
 
-def _demonstrate(environment: Environment, operator: Operator) -> dict[str, np.ndarray]:
+def _demonstrate(environment: Environment, operator: Demonstrator) -> dict[str, np.ndarray]:
     frames: dict[str, list] = {}
     left = environment.horizon
     while left > 0:
@@ -192,8 +199,7 @@ def _keep_first(
 def _record(config: CollectConfig, attempt: Attempt) -> Recording:
     """Replay an attempt for the cameras."""
     environment = _environment(config.environment)
-    images = _film(environment, attempt, config.cameras, config.image_size)
-    cube = attempt.features["observation.environment_state"][:, :3]
+    images = film(environment, attempt, config.cameras, config.image_size)
     mistake = attempt.mistake
     return Recording(
         features={**attempt.features, **images},
@@ -205,17 +211,19 @@ def _record(config: CollectConfig, attempt: Attempt) -> Recording:
             "mistake_size": mistake.size if mistake else 0.0,
             "mistake_unit": mistake.unit if mistake else "",
             "mistake_share": mistake.share if mistake else 0.0,
-            "cube_x": float(cube[0, 0]),
-            "cube_y": float(cube[0, 1]),
-            "height_lifted": float(cube[:, 2].max() - cube[0, 2]),
+            **environment.describe(attempt.features),
         },
     )
 
 
-def _film(
+def film(
     environment: Environment, attempt: Attempt, cameras: tuple[str, ...], size: int
 ) -> dict[str, np.ndarray]:
-    """Images of every frame, by feature name, each (T, size, size, 3)."""
+    """Replay an attempt for the cameras.
+
+    Returns:
+        Images of every frame, by feature name, each (T, size, size, 3) uint8.
+    """
     actions = attempt.features["action"]
     shape = (len(actions), size, size, 3)
     films = {camera: np.empty(shape, np.uint8) for camera in cameras}
@@ -223,10 +231,10 @@ def _film(
         return {}
     environment.reset(attempt.initial_state)
     for frame, action in enumerate(actions):
-        for camera, film in films.items():
-            film[frame] = environment.render(camera, size, size)
+        for camera, pictures in films.items():
+            pictures[frame] = environment.render(camera, size, size)
         environment.step(action)
-    return {f"observation.images.{camera}": film for camera, film in films.items()}
+    return {f"observation.images.{camera}": pictures for camera, pictures in films.items()}
 
 
 @lru_cache(maxsize=1)

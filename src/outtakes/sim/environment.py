@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
 
 from outtakes.errors import UnknownName
+from outtakes.sim.demonstrator import Demonstrator
+from outtakes.sim.metaworld_tasks import METAWORLD_ENVIRONMENTS
 
-ENVIRONMENTS = ("lift",)
+_ROBOSUITE = {
+    "lift": ("lift", "Lift"),
+    "stack": ("stack", "Stack"),
+    "pick-place-can": ("pick_place_can", "PickPlaceCan"),
+    "door": ("door", "Door"),
+    "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
+}
+"""Name -> module beside this one and class."""
+ENVIRONMENTS = (*_ROBOSUITE, *METAWORLD_ENVIRONMENTS)
 """Names that `make_environment` knows."""
 
 
@@ -29,7 +40,7 @@ class Environment(Protocol):
     horizon: int
     """Control steps after which a rollout counts as failed."""
     cameras: tuple[str, ...]
-    """Camera names that `render` knows, for example ("overhead", "wrist")."""
+    """Camera names that `render` knows; "overhead" and "wrist" are among them."""
 
     def sample_initial_state(self, rng: np.random.Generator) -> np.ndarray:
         """Draw an initial state: a flat float64 vector that `reset` takes."""
@@ -52,6 +63,18 @@ class Environment(Protocol):
         """Apply one (A,) action for 1/fps seconds; True when the task is then solved."""
         ...
 
+    def demonstrator(self, rng: np.random.Generator, mistake_rate: float) -> Demonstrator:
+        """A scripted operator at random, who makes a mistake with the given probability."""
+        ...
+
+    def describe(self, features: Mapping[str, np.ndarray]) -> Mapping[str, float]:
+        """Facts of an episode worth keeping beside it, by name.
+
+        Args:
+            features: what was recorded, (T, ...) each; images are not needed.
+        """
+        ...
+
     def close(self) -> None:
         """Free the simulator and its renderer."""
         ...
@@ -70,6 +93,9 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     if name not in ENVIRONMENTS:
         raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
-    from outtakes.sim.lift import Lift
+    if name in METAWORLD_ENVIRONMENTS:
+        from outtakes.sim.metaworld import MetaWorldTask
 
-    return Lift() if horizon is None else Lift(horizon)
+        return MetaWorldTask(name, horizon)
+    module, environment = _ROBOSUITE[name]
+    return getattr(import_module(f"outtakes.sim.{module}"), environment)(horizon)

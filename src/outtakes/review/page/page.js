@@ -25,12 +25,13 @@ async function start() {
     fill: (row, each) => fillRow(row, each, facts.fps),
     choose: select,
   });
-  saving = new Saving(episodes, say, show);
+  saving = new Saving(episodes, say, show, select);
   player = startPlayer();
   arrange();
   select(episodes.byIndex.get(Number(location.hash.slice(1))) ?? list.neighbour(null, 0));
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
   find("list").focus({ preventScroll: true });
+  saving.resume();
 }
 
 function startPlayer() {
@@ -133,7 +134,7 @@ const KEYS = {
   f: () => saving.decide(current, "label", "failure"),
   x: () => saving.decide(current, "dropped", true),
   c: () => saving.decide(current, "dropped", false),
-  u: () => saving.undo(select),
+  u: () => saving.undo(),
   o: sortByScore,
   "/": () => find("search").focus(),
   "?": () => find("help").showModal(),

@@ -51,7 +51,7 @@ class _View:
         return cls(hand=state[7:10], turn=state[10:13], cube=cube)
 
 
-class Operator:
+class LiftOperator:
     """Gives actions for one episode of Lift, until `finished`.
 
     Args:
@@ -79,7 +79,7 @@ class Operator:
         self._slipped = False
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, mistake_rate: float) -> Operator:
+    def draw(cls, rng: np.random.Generator, mistake_rate: float) -> LiftOperator:
         """An operator at random, who makes a mistake with the given probability."""
         personality = Personality.draw(rng)
         mistake = Mistake.draw(rng) if rng.random() < mistake_rate else None

@@ -7,7 +7,7 @@ import pytest
 
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim.lift import Lift
-from outtakes.sim.operator import Operator
+from outtakes.sim.lift_operator import LiftOperator
 from outtakes.sim.personality import MISTAKE_KINDS, Mistake, MistakeKind, Personality
 
 GROSS = {"off_centre": 0.05, "too_high": 0.05, "push": 0.12, "slip": 16.0, "give_up": 0.05}
@@ -18,7 +18,7 @@ def lift() -> Lift:
     return Lift()
 
 
-def demonstrate(lift: Lift, operator: Operator, seed: int) -> tuple[bool, np.ndarray]:
+def demonstrate(lift: Lift, operator: LiftOperator, seed: int) -> tuple[bool, np.ndarray]:
     """Whether it succeeded, and its actions."""
     lift.reset(lift.sample_initial_state(np.random.default_rng(seed)))
     actions, solved = [], False
@@ -28,9 +28,9 @@ def demonstrate(lift: Lift, operator: Operator, seed: int) -> tuple[bool, np.nda
     return solved, np.array(actions)
 
 
-def drawn(seed: int, mistake: Mistake | None) -> Operator:
+def drawn(seed: int, mistake: Mistake | None) -> LiftOperator:
     rng = np.random.default_rng(seed)
-    return Operator(Personality.draw(rng), mistake, retry=False, rng=rng)
+    return LiftOperator(Personality.draw(rng), mistake, retry=False, rng=rng)
 
 
 def success_rate(lift: Lift, kind: MistakeKind, size: float, episodes: int = 12) -> float:
@@ -58,7 +58,7 @@ def test_trivial_mistakes_mostly_succeed_and_gross_ones_mostly_fail(lift, kind):
 
 def test_no_two_draws_are_alike_but_one_seed_gives_one_episode(lift):
     def actions(seed: int) -> np.ndarray:
-        operator = Operator.draw(np.random.default_rng(seed), mistake_rate=0.5)
+        operator = LiftOperator.draw(np.random.default_rng(seed), mistake_rate=0.5)
         return demonstrate(lift, operator, seed=0)[1]
 
     assert np.array_equal(actions(3), actions(3))
@@ -68,7 +68,7 @@ def test_no_two_draws_are_alike_but_one_seed_gives_one_episode(lift):
 def test_actions_are_valid_and_tremor_is_correlated(lift):
     rng = np.random.default_rng(0)
     personality = Personality(tremor=0.1, tremor_memory=0.9)
-    operator = Operator(personality, None, retry=False, rng=rng)
+    operator = LiftOperator(personality, None, retry=False, rng=rng)
     _, actions = demonstrate(lift, operator, seed=1)
     assert actions.dtype == np.float32
     assert np.abs(actions).max() <= 1
@@ -83,7 +83,7 @@ def test_a_retry_can_save_an_episode(lift):
 
     def rate(retry: bool) -> float:
         rngs = [np.random.default_rng(seed) for seed in range(12)]
-        operators = [Operator(Personality(), mistake, retry=retry, rng=rng) for rng in rngs]
+        operators = [LiftOperator(Personality(), mistake, retry=retry, rng=rng) for rng in rngs]
         results = [demonstrate(lift, op, seed)[0] for seed, op in enumerate(operators)]
         return float(np.mean(results))
 
@@ -101,7 +101,7 @@ def test_mistakes_are_drawn_over_all_kinds_and_sizes():
 
 def test_mistake_rate_is_the_share_of_mistakes():
     rng = np.random.default_rng(0)
-    made = [Operator.draw(rng, 0.3).mistake is not None for _ in range(2000)]
+    made = [LiftOperator.draw(rng, 0.3).mistake is not None for _ in range(2000)]
     assert np.mean(made) == pytest.approx(0.3, abs=0.04)
 
 
