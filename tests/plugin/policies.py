@@ -17,6 +17,7 @@ from lerobot.utils.feature_utils import dataset_to_policy_features
 from lerobot_policy_outtakes import OuttakesActConfig
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre_post_processors
+from tests.demos import bias_of
 
 CHUNK = 5
 TINY = {
@@ -70,3 +71,13 @@ def train_batch(policy: OuttakesActPolicy, root: Path, rows: Sequence[int]) -> d
     dataset = open_dataset(root)
     preprocess, _ = make_outtakes_act_pre_post_processors(policy.config, dataset.meta.stats)
     return preprocess(torch.utils.data.default_collate([dataset[row] for row in rows]))
+
+
+def trained(
+    policy: OuttakesActPolicy, root: Path, rows: Sequence[int] = (0, 12)
+) -> OuttakesActPolicy:
+    """A policy after one step on these rows, PBs at random."""
+    policy(train_batch(policy, root, rows))
+    with torch.no_grad():
+        bias_of(policy.model).table.normal_()
+    return policy

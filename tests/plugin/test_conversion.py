@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,18 @@ from lerobot.envs import preprocess_observation
 from lerobot.policies import make_pre_post_processors
 from safetensors.torch import load_file, save_file
 
-from lerobot_policy_outtakes.conversion import to_pretrained, to_run
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
+from lerobot_policy_outtakes.policy_to_run import to_run
 from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre_post_processors
+from lerobot_policy_outtakes.run_to_policy import to_pretrained
+from outtakes.cli.converting import PLUGIN
 from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.training.checkpoint import Checkpoint
 from tests.commands import done, refused
 from tests.demos import make_demos, small_act, train_small
-from tests.plugin.policies import make_trainee
-from tests.plugin.test_policy import trained
+from tests.plugin.policies import make_trainee, trained
 
 CONTROLLER = ControllerConfig(replan=3)
 SHAPES = [
@@ -163,6 +165,16 @@ def test_what_cannot_be_converted_is_refused_in_one_line(tmp_path: Path):
     line = refused("convert", tmp_path / "run", "--out", tmp_path / "taken")
     assert "something there already" in line
     assert not (tmp_path / "x").exists()
+
+
+def test_without_the_plugin_the_verb_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in [name for name in sys.modules if name.split(".")[0] == PLUGIN]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, PLUGIN, None)
+    line = refused("convert", tmp_path, "--out", tmp_path / "x")
+    assert f"pip install {PLUGIN}" in line
 
 
 @pytest.fixture

@@ -99,6 +99,20 @@ def test_observations_fit_the_spaces_and_reach_the_policy_by_its_names():
     envs.close()
 
 
+@pytest.mark.parametrize("task", ["door", "metaworld-reach-v3"])
+def test_every_task_of_outtakes_is_there(task: str):
+    simulation, config = make_environment(task), OuttakesEnvConfig(task=task, cameras=[])
+    simulation.reset(initial_states(simulation, 1, seed=0)[0])
+    envs = side_by_side(config, 1)
+    observation, _ = envs.reset(seed=[0])
+    state = simulation.observe()["observation.state"]
+    np.testing.assert_allclose(observation["agent_pos"], state[None], atol=1e-6)
+    assert config.features["action"].shape == (simulation.action_size,)
+    _, reward, *_ = envs.step(np.zeros((1, simulation.action_size), dtype=np.float32))
+    assert reward[0] in (0.0, 1.0)
+    envs.close()
+
+
 def test_all_cameras_are_given_unless_told_otherwise():
     assert set(OuttakesEnvConfig(image_size=32).features) == {
         "action",

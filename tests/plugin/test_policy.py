@@ -10,9 +10,9 @@ import pytest
 import torch
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
-from lerobot_policy_outtakes.demonstrations import Rows
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre_post_processors
+from lerobot_policy_outtakes.rows import Rows
 from outtakes.data.batches import DeviceDemos, Samples
 from outtakes.data.labels import write_labels
 from outtakes.data.lerobot import read_dataset, write_dataset
@@ -21,7 +21,7 @@ from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownN
 from outtakes.policy.loss import compute_loss
 from tests.data.episodes import recording, without_camera
 from tests.demos import bias_of, gradient_of
-from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch
+from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch, trained
 
 IMAGE = "observation.images.overhead"
 ROWS, DEMOS, TIMES = [0, 3, 12, 26], [0, 0, 1, 1], [0, 3, 0, 14]
@@ -144,14 +144,6 @@ def test_what_is_saved_acts_the_same_without_the_dataset(pair: Path, tmp_path: P
     loaded = OuttakesActPolicy.from_pretrained(tmp_path)
     assert loaded.config.n_demos == 2 and loaded.config.n_bank == 1
     assert torch.equal(loaded.predict_action_chunk(batch), expected)
-
-
-def trained(policy: OuttakesActPolicy, root: Path, rows: tuple[int, ...] = (0, 12)):
-    """A policy after one step on these rows, PBs at random."""
-    policy(train_batch(policy, root, rows))
-    with torch.no_grad():
-        bias_of(policy.model).table.normal_()
-    return policy
 
 
 def test_each_row_follows_the_success_it_started_like_until_the_next_reset(made_datasets: Path):

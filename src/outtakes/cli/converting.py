@@ -29,9 +29,10 @@ class Convert(Verb):
     def run(self, console: Console) -> None:
         """Convert and say where."""
         try:
-            from lerobot_policy_outtakes import conversion
+            from lerobot_policy_outtakes.policy_to_run import to_run
+            from lerobot_policy_outtakes.run_to_policy import is_run, to_pretrained
         except ModuleNotFoundError as error:
-            if error.name != PLUGIN:
+            if (error.name or "").split(".")[0] != PLUGIN:
                 raise
             raise MachineError(
                 "converting needs the plugin for LeRobot", remedy=f"pip install {PLUGIN}"
@@ -40,8 +41,8 @@ class Convert(Verb):
 
         chosen = recipe(self.recipe)
         check_writable(self.out.parent)
-        if conversion.is_run(self.source):
-            conversion.to_pretrained(
+        if is_run(self.source):
+            to_pretrained(
                 self.source,
                 self.out,
                 controller=chosen.controller,
@@ -49,5 +50,5 @@ class Convert(Verb):
             )
             console.result(f"Policy: {self.out}", {"pretrained_model": str(self.out)})
         else:
-            conversion.to_run(self.source, self.out)
+            to_run(self.source, self.out)
             console.result(f"Run: {self.out}", {"run": str(self.out)})

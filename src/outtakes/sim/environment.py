@@ -39,6 +39,8 @@ class Environment(Protocol):
     """Control steps a second."""
     horizon: int
     """Control steps after which a rollout counts as failed."""
+    action_size: int
+    """A, numbers in an action."""
     cameras: tuple[str, ...]
     """Camera names that `render` knows; "overhead" and "wrist" are among them."""
 

@@ -110,6 +110,7 @@ class MetaWorldTask:
     """
 
     fps = 80
+    action_size = ACTION_SIZE
     cameras = tuple(_CAMERAS)
 
     def __init__(self, name: str, horizon: int | None = None) -> None:

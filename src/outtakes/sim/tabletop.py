@@ -75,6 +75,7 @@ class TabletopTask(ABC):
     standing: ClassVar[tuple[str, ...]] = ()
     """Bodies that stand elsewhere in each episode but do not move: mocap bodies of the model."""
     fps: ClassVar[int] = FPS
+    action_size: ClassVar[int] = ACTION_SIZE
     cameras: ClassVar[tuple[str, ...]] = tuple(CAMERAS)
 
     def __init__(self, horizon: int | None = None) -> None:

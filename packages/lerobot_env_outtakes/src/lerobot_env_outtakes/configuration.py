@@ -13,7 +13,6 @@ from lerobot.envs.utils import freeze_after_episode_end
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_IMAGES, OBS_STATE
 
 from lerobot_env_outtakes.environment import SimulatedTask
-from outtakes.sim.osc import ACTION_SIZE
 
 
 @EnvConfig.register_subclass("outtakes")
@@ -48,7 +47,7 @@ class OuttakesEnvConfig(EnvConfig):
         image = (self.image_size, self.image_size, 3)
         images = [f"{OBS_IMAGES}.{camera}" for camera in task.cameras]
         self.features = {
-            ACTION: PolicyFeature(FeatureType.ACTION, (ACTION_SIZE,)),
+            ACTION: PolicyFeature(FeatureType.ACTION, task.action_space.shape or ()),
             "agent_pos": PolicyFeature(FeatureType.STATE, (task.sizes["agent_pos"],)),
             "environment_state": PolicyFeature(FeatureType.ENV, (task.sizes["environment_state"],)),
             **dict.fromkeys(images, PolicyFeature(FeatureType.VISUAL, image)),

@@ -12,7 +12,6 @@ from gymnasium.spaces import Box, Dict
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.evaluation.rollout import initial_state
 from outtakes.sim.environment import make_environment
-from outtakes.sim.osc import ACTION_SIZE
 
 
 class SimulatedTask(gym.Env[dict[str, Any], np.ndarray]):
@@ -58,7 +57,7 @@ class SimulatedTask(gym.Env[dict[str, Any], np.ndarray]):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": self._simulation.fps}
         self._max_episode_steps = self._simulation.horizon
         self._steps = 0
-        self.action_space = Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (self._simulation.action_size,), np.float32)
         self._simulation.reset(initial_state(self._simulation, 0, seed=0))
         numbers = self._simulation.observe()
         self.sizes = {name: len(numbers[feature]) for name, feature in _NUMBERS.items()}

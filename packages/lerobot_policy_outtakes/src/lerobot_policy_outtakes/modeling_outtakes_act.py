@@ -17,16 +17,17 @@ from lerobot.policies.act.modeling_act import ACTTemporalEnsembler
 from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
-from lerobot_policy_outtakes.demonstrations import Demonstrations, Rows, find_demonstrations
+from lerobot_policy_outtakes.demonstrations import Demonstrations, find_demonstrations
 from lerobot_policy_outtakes.optimizer import ROWS
 from lerobot_policy_outtakes.processor_outtakes_act import (
     Preprocessor,
     make_outtakes_act_pre_post_processors,
     tamed,
 )
+from lerobot_policy_outtakes.rows import Rows, StoredBank
 from outtakes.data.batches import Batch
 from outtakes.errors import ConfigError
 from outtakes.policy.act import ActPolicy, Observation
@@ -39,27 +40,6 @@ if TYPE_CHECKING:
 
 _OF_DEMOS = ("model.bias.table", "rows.", "bank.")
 """Tensors of a checkpoint that belong to the demonstrations it was trained on."""
-
-
-class StoredBank(nn.Module):
-    """The successes to retrieve from, as they are kept in the checkpoint; their PBs are rows of
-    the table.
-
-    Args:
-        count: S, successes.
-        width: K, of their embeddings.
-    """
-
-    def __init__(self, count: int, width: int) -> None:
-        super().__init__()
-        self.rows: Tensor
-        self.embeddings: Tensor
-        self.register_buffer("rows", torch.zeros(count, dtype=torch.long))
-        self.register_buffer("embeddings", torch.zeros(count, width))
-
-    def fill(self, rows: Tensor, embeddings: Tensor) -> None:
-        """Put other successes in place of those here; (S,) and (S, K)."""
-        self.rows, self.embeddings = rows, embeddings
 
 
 class OuttakesActPolicy(PreTrainedPolicy):

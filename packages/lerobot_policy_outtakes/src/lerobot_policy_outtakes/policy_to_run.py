@@ -1,4 +1,4 @@
-"""Runs of Outtakes as LeRobot's `pretrained_model` folders, and back, acting the same."""
+"""LeRobot's `pretrained_model` folders as runs of Outtakes, acting the same."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from draccus.utils import DraccusException
-from lerobot.configs import FeatureType, PolicyFeature, PreTrainedConfig
-from lerobot.processor import make_default_pre_post_processors
+from lerobot.configs import PreTrainedConfig
 from lerobot.utils.constants import (
     ACTION,
     OBS_ENV_STATE,
@@ -29,124 +27,11 @@ from torch import Tensor
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from outtakes import version
-from outtakes.data.layout import CAMERA_PREFIX
 from outtakes.data.lerobot import check_free
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.errors import CheckpointError, ConfigError
-from outtakes.evaluation.controller import ControllerConfig
-from outtakes.policy.act import ActConfig
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.training.checkpoint import Checkpoint
 from outtakes.training.config import TrainConfig
-
-_VECTORS = {"state": OBS_STATE, "environment_state": OBS_ENV_STATE, "action": ACTION}
-"""Our name of a feature -> LeRobot's."""
-_EPSILON = 1e-8
-"""What LeRobot adds to the deviation it divides by; it multiplies by the deviation as it is."""
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run of Outtakes."""
-    return (folder / FILE).is_file()
-
-
-def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_size: int) -> Path:
-    """Write a run as a `pretrained_model` folder.
-
-    Args:
-        run: folder of the run.
-        out: folder to make; must not exist or be empty.
-        controller: how chunks become actions.
-        image_size: pixels on a side of the images the policy was trained on.
-
-    Returns:
-        `out`.
-
-    Raises:
-        CheckpointError: when there is no run.
-        DatasetError: when `out` is taken.
-    """
-    checkpoint = Checkpoint.load(run)
-    check_free(out)
-    config = _config(checkpoint, controller, image_size)
-    policy = OuttakesActPolicy(config)
-    policy.model.load_state_dict(checkpoint.owned("policy"))
-    episodes = np.array(checkpoint.episodes, dtype=np.int64)
-    if config.n_demos:
-        policy.rows.assign(episodes, np.array(checkpoint.successes))
-        policy.rows.see(torch.arange(config.n_demos))
-    if (bank := checkpoint.bank()) is not None:
-        policy.bank.fill(policy.rows.find(bank.episodes), bank.embeddings)
-    normalizer = checkpoint.normalizer()
-    before, _ = make_default_pre_post_processors(config, _stats(normalizer, less=_EPSILON))
-    _, after = make_default_pre_post_processors(config, _stats(normalizer, less=0.0))
-    # LeRobot then chooses the best device of the machine it loads the policy on.
-    config.device = None
-    for part in (policy, before, after):
-        part.save_pretrained(out)
-    return out
-
-
-def _config(
-    checkpoint: Checkpoint, controller: ControllerConfig, image_size: int
-) -> OuttakesActConfig:
-    act, sizes, settings = checkpoint.act, checkpoint.sizes, checkpoint.settings
-    loss, train = settings["loss"], settings["train"]
-    rate, bank = train["learning_rate"], checkpoint.bank()
-    ensemble = controller.ensemble
-    return OuttakesActConfig(
-        device="cpu",
-        push_to_hub=False,
-        input_features=_inputs(act, sizes.state, sizes.environment_state, image_size),
-        output_features={ACTION: PolicyFeature(FeatureType.ACTION, (sizes.action,))},
-        chunk_size=act.chunk,
-        n_action_steps=1 if ensemble is not None else min(controller.replan, act.chunk),
-        temporal_ensemble_coeff=ensemble,
-        neighbours=controller.neighbours,
-        condition=act.condition,
-        dim_model=act.width,
-        n_heads=act.heads,
-        dim_feedforward=act.feed_forward,
-        n_encoder_layers=act.encoder_layers,
-        n_decoder_layers=act.decoder_layers,
-        dropout=act.dropout,
-        use_vae=act.use_vae,
-        latent_dim=act.latent,
-        pb_size=act.pb_size,
-        alpha_pb=act.alpha_pb,
-        vae_weight=loss["vae_weight"],
-        divergence_weight=loss["kl_weight"],
-        divergence_cap=loss["kl_cap"],
-        optimizer_lr=rate,
-        optimizer_lr_backbone=rate * train["backbone_scale"],
-        optimizer_lr_pb=train["pb_learning_rate"],
-        optimizer_weight_decay=train["weight_decay"],
-        scheduler=train["schedule"],
-        scheduler_warmup_steps=train["warmup"],
-        n_demos=0 if act.condition == "none" else sizes.demos,
-        n_bank=0 if bank is None else len(bank.episodes),
-    )
-
-
-def _inputs(
-    act: ActConfig, state: int, environment_state: int, image_size: int
-) -> dict[str, PolicyFeature]:
-    inputs = {}
-    if state:
-        inputs[OBS_STATE] = PolicyFeature(FeatureType.STATE, (state,))
-    if environment_state:
-        inputs[OBS_ENV_STATE] = PolicyFeature(FeatureType.ENV, (environment_state,))
-    image = PolicyFeature(FeatureType.VISUAL, (3, image_size, image_size))
-    return inputs | {f"{CAMERA_PREFIX}{camera}": image for camera in act.cameras}
-
-
-def _stats(normalizer: Normalizer, *, less: float) -> dict[str, dict[str, Tensor]]:
-    """LeRobot's statistics, deviations less by so much."""
-    moments: Mapping[str, Moments] = vars(normalizer)
-    return {
-        _VECTORS[name]: {"mean": own.mean, "std": own.deviation - less}
-        for name, own in moments.items()
-        if len(own.mean)
-    }
 
 
 def to_run(pretrained: Path, out: Path) -> Path:
