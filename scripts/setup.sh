@@ -111,7 +111,7 @@ install_uv() { # into .uv/, so that no other Python on the machine changes
 
 stamp() { # what the environment was made from; a moved folder needs a new one
     pwd
-    cat uv.lock pyproject.toml .python-version | cksum
+    cat uv.lock pyproject.toml packages/*/pyproject.toml .python-version | cksum
 }
 
 install_packages() {

@@ -36,10 +36,13 @@ VERBS = (
     "train",
     "rank",
     "select",
+    "export",
     "evaluate",
+    "convert",
     "study",
     "report",
     "review",
+    "rerun",
     "doctor",
 )
 

@@ -23,6 +23,14 @@ def test_a_close_name_is_suggested() -> None:
     assert "did you mean" not in str(UnknownName("recipe", "zzz", ["quick", "paper"]))
 
 
+def test_of_many_valid_names_only_those_alike_are_listed() -> None:
+    valid = [f"task-{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    line = str(UnknownName("task", "task-bc", valid))
+    assert "choose one of 26, such as" in line
+    assert "task-b" in line
+    assert "task-z" not in line
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -24,6 +24,7 @@ from outtakes.errors import MachineError
 
 EXTRAS = {
     "lerobot": "data",
+    "metaworld": "metaworld",
     "mujoco": "sim",
     "robosuite": "sim",
     "h5py": "hdf5",
@@ -34,6 +35,7 @@ EXTRAS = {
     "jinja2": "report",
     "PIL": "report",
     "pyarrow": "data",
+    "rerun": "rerun",
     "rich": "cli",
     "starlette": "review",
     "tyro": "cli",
@@ -41,7 +43,7 @@ EXTRAS = {
 }
 """Importable package -> the extra of Outtakes that brings it."""
 
-_VERSIONED = ("outtakes", "torch", "numpy", "lerobot", "robosuite", "mujoco")
+_VERSIONED = ("outtakes", "torch", "numpy", "lerobot", "robosuite", "metaworld", "mujoco")
 _SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
 _NEEDED_SPACE = 5 * 2**30  # what a study at paper scale leaves: frames, checkpoints, videos
 _PROBE_SECONDS = 60

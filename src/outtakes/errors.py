@@ -59,13 +59,19 @@ class MachineError(OuttakesError):
     """The machine lacks something: disk space, a writable folder, OpenGL, a package."""
 
 
+_LISTED = 20
+"""Valid names that fit in a line; of more, only those like the one given are named."""
+
+
 class UnknownName(ConfigError):
     """A name that is not in the list of valid ones."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         valid = sorted(valid)
-        close = get_close_matches(name, valid, n=1)
+        close = get_close_matches(name, valid, n=5)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        super().__init__(
-            f"unknown {kind} {name!r}", remedy=f"{hint}choose one of {', '.join(valid)}"
-        )
+        if len(valid) <= _LISTED:
+            choice = f"choose one of {', '.join(valid)}"
+        else:
+            choice = f"choose one of {len(valid)}, such as {', '.join(close or valid[:5])}"
+        super().__init__(f"unknown {kind} {name!r}", remedy=hint + choice)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from outtakes.arms import (
     Arm,
@@ -23,7 +24,7 @@ from outtakes.arms import (
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
 from outtakes.data.reading import Reading
-from outtakes.errors import ArtifactError, CheckpointError, DatasetError
+from outtakes.errors import ArtifactError, CheckpointError, DatasetError, MachineError
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_rate
@@ -224,14 +225,9 @@ def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, 
     Raises:
         CheckpointError: when a run does not fit the environment.
     """
-    log = RolloutLog([])
-    for done, run in enumerate(runs):
-        lab.say(done, len(runs), f"evaluate {run}")
-        checkpoint, arm = Checkpoint.load(run), run.absolute().parent.name
-        check_fits(checkpoint, run, lab.recipe.collect.environment)
-        steerings = {arm: lab.recipe.controller.neighbours}
-        rollouts = evaluate_checkpoint(checkpoint, steerings, lab.recipe, lab.device)
-        log = log.merged(RolloutLog(rollouts))
+    named = [(run.absolute().parent.name, run) for run in runs]
+    loaded = ((arm, Checkpoint.load(run), run) for arm, run in named)
+    log = roll_out_runs(loaded, lab.recipe, lab.device, progress=lab.progress, total=len(runs))
     log.save(lab.out / "rollouts.parquet")
     outcomes = log.outcomes()
     rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
@@ -247,6 +243,36 @@ def evaluate_runs(lab: Lab, runs: Sequence[Path]) -> tuple[list[str], dict[str, 
         lines.append(comparison.verdict)
         content["verdict"] = comparison.verdict
     return lines, content
+
+
+def roll_out_runs(
+    runs: Iterable[tuple[str, Checkpoint, Path]],
+    recipe: Recipe,
+    device: str,
+    *,
+    progress: Progress | None = None,
+    total: int,
+) -> RolloutLog:
+    """Roll trained runs out, all from the recipe's initial states.
+
+    Args:
+        runs: arm, checkpoint and where it is from, for messages; taken one at a time.
+        recipe: settings of the rollouts and of the environment.
+        device: "cpu" or "cuda".
+        progress: told before every run.
+        total: how many runs there are.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+    """
+    log = RolloutLog([])
+    for done, (arm, checkpoint, where) in enumerate(runs):
+        if progress:
+            progress(done, total, f"evaluate {where}")
+        check_fits(checkpoint, where, recipe.collect.environment)
+        steerings = {arm: recipe.controller.neighbours}
+        log = log.merged(RolloutLog(evaluate_checkpoint(checkpoint, steerings, recipe, device)))
+    return log
 
 
 def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
@@ -283,15 +309,30 @@ def rank(
         path: the file to write, when it is not `scores.json` in the experiment's folder.
         pairs: (time step, success) pairs to sample for each failure; every pair when None.
     """
-    scored = []
-    for i, run in enumerate(runs):
-        checkpoint = Checkpoint.load(run)
-        lab.say(i, len(runs), f"rank with seed {checkpoint.seed}")
-        scored.append(score_run(checkpoint, demos, device=lab.device, pairs=pairs))
-    lab.say(len(runs), len(runs), "rank")
-    scores = combine(scored, demos.name, demos.content_hash)
+    scores = score(
+        map(Checkpoint.load, runs), demos, device=lab.device, pairs=pairs, progress=lab.progress
+    )
     scores.save(path or lab.out / "scores.json")
     return scores
+
+
+def score(
+    checkpoints: Iterable[Checkpoint],
+    demos: DemoSet,
+    *,
+    device: str = "cpu",
+    pairs: int | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score every failure by these runs, one a seed, taken one at a time; see `rank`."""
+    scored = []
+    for done, checkpoint in enumerate(checkpoints):
+        if progress:
+            progress(done, done + 1, f"rank with seed {checkpoint.seed}")
+        scored.append(score_run(checkpoint, demos, device=device, pairs=pairs))
+    if progress:
+        progress(len(scored), len(scored), "rank")
+    return combine(scored, demos.name, demos.content_hash)
 
 
 def run_arms(lab: Lab, demos: DemoSet, arms: Sequence[Arm], seeds: Sequence[int]) -> RolloutLog:
@@ -312,13 +353,48 @@ def load_selection(path: Path, demos: DemoSet) -> Selection:
         ArtifactError: when it is of another dataset.
     """
     selection = Selection.load(path)
-    if selection.content_hash != demos.content_hash:
-        raise ArtifactError(
-            f"the selection was made for other data ({selection.dataset})",
-            where=path,
-            remedy="select again from scores of this dataset",
-        )
+    check_made_for(demos, selection, path)
     return selection
+
+
+def load_scores(path: Path, demos: DemoSet) -> Scores:
+    """Read scores and check that they are of this dataset.
+
+    Raises:
+        ArtifactError: when they are of another dataset.
+    """
+    scores = Scores.load(path)
+    check_made_for(demos, scores, path)
+    return scores
+
+
+def check_made_for(demos: DemoSet, made: Selection | Scores, where: Path | None = None) -> None:
+    """Refuse a selection or ranking of another dataset, or of this one read in another way.
+
+    Raises:
+        ArtifactError: when it is.
+    """
+    what = "selection" if isinstance(made, Selection) else "ranking"
+    if made.content_hash != demos.content_hash:
+        raise ArtifactError(
+            f"the {what} was made for other data ({made.dataset})",
+            where=where,
+            remedy="select again from scores of this dataset, or give the labels and flags it was "
+            "ranked with, --recipe included",
+        )
+
+
+def named_device(name: str) -> str:
+    """ "cpu" or "cuda", of "auto", "cpu" or "cuda".
+
+    Raises:
+        MachineError: when a GPU is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise MachineError("no CUDA device here", remedy="use --device cpu")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
 
 
 def cores() -> int:

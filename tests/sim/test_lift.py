@@ -18,10 +18,10 @@ from outtakes.sim.lift import (
     SUCCESS_HEIGHT,
     Lift,
     build_robosuite_lift,
-    rotation_vector,
 )
 from outtakes.sim.lift_operator import LiftOperator
 from outtakes.sim.personality import Personality
+from outtakes.sim.tabletop import rotation_vector
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,9 @@ import tyro
 from tyro.conf import subcommand
 
 from outtakes.cli.collecting import Collect
+from outtakes.cli.converting import Convert
 from outtakes.cli.experiments import Demo, Report, Study, Triage
+from outtakes.cli.exporting import Export, Rerun
 from outtakes.cli.importing import Import
 from outtakes.cli.labels import Label
 from outtakes.cli.machine import Doctor
@@ -29,9 +31,12 @@ _VERBS = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Rank, subcommand("rank")]
     | Annotated[Select, subcommand("select")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Convert, subcommand("convert")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Rerun, subcommand("rerun")]
     | Annotated[Review, subcommand("review")]
     | Annotated[Doctor, subcommand("doctor")]
 )

@@ -127,10 +127,9 @@ class Select(Verb):
         from outtakes.selection.select import select
 
         scores = Scores.load(self.scores)
-        successes = [episode for episode, success, _, _ in scores.bias_map if success]
         selection = select(
             scores,
-            successes,
+            scores.successes,
             keep=self.keep,
             count=self.count,
             threshold=self.threshold,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from outtakes.console import Console
-from outtakes.errors import ConfigError, MachineError
+from outtakes.errors import ConfigError
 
 if TYPE_CHECKING:
     from outtakes.recipes import Recipe
@@ -37,13 +37,9 @@ class Verb:
         Raises:
             MachineError: when a GPU is asked for and there is none.
         """
-        import torch
+        from outtakes.stages import named_device
 
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise MachineError("no CUDA device here", remedy="use --device cpu")
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
+        return named_device(self.device)
 
     def lab(self, recipe: Recipe, out: Path, console: Console) -> Lab:
         """An experiment in a folder that can be written to."""

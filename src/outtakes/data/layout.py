@@ -114,7 +114,7 @@ class Layout:
     def cameras(self) -> dict[str, str]:
         """Name of each colour camera, without LeRobot's prefix -> its feature."""
         return {
-            name.removeprefix(CAMERA_PREFIX).removeprefix("observation."): name
+            camera_name(name): name
             for name, feature in self.features.items()
             if feature.get("dtype") in ("video", "image") and not _is_depth(feature)
         }
@@ -139,6 +139,11 @@ class Layout:
             found = (self.root / folder.lstrip("/")).rglob("*")
             names.update(p.relative_to(self.root).as_posix() for p in found if p.is_file())
         return {name: self.root / name for name in names if (self.root / name).is_file()}
+
+
+def camera_name(feature: str) -> str:
+    """Name of a camera, given its feature: "top" of "observation.images.top"."""
+    return feature.removeprefix(CAMERA_PREFIX).removeprefix("observation.")
 
 
 def dimension_names(feature: Mapping[str, Any] | None) -> list[str]:

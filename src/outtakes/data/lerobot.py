@@ -130,8 +130,9 @@ def join_datasets(parts: Sequence[Path], root: Path) -> Path:
         )
     entries = [entry for part in parts for _, entry in sorted(read_metadata(part).items())]
     metadata = [{**entry, "episode_index": episode} for episode, entry in enumerate(entries)]
-    with _disk_errors(root.parent):
-        _write_metadata(root / RECORDINGS, metadata)
+    if metadata:
+        with _disk_errors(root.parent):
+            write_metadata(root / RECORDINGS, metadata)
     return root
 
 
@@ -187,23 +188,21 @@ def _record(
     if dataset is None:
         raise DatasetError("no recordings", where=draft.parent, remedy="record some")
     with _disk_errors(draft.parent):
-        _write_metadata(draft / RECORDINGS, metadata)
+        write_metadata(draft / RECORDINGS, metadata)
 
 
-def _write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
+def write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
+    """Write what `read_metadata` reads; each entry has its `episode_index`."""
     lines = [json.dumps(entry, default=lambda scalar: scalar.item()) for entry in metadata]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) -> LeRobotDataset:
     try:
-        import av.logging
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except ModuleNotFoundError as error:
         raise _no_lerobot() from error
-    # Both write several lines an episode to the terminal unless told to log errors only.
-    os.environ.setdefault("SVT_LOG", "1")
-    av.logging.set_libav_level(av.logging.ERROR)
+    quiet_encoders()
     return LeRobotDataset.create(
         repo_id=f"local/{draft.name}",
         fps=fps,
@@ -215,6 +214,14 @@ def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) ->
         # Endless: LeRobot drops frames when the queue is full.
         encoder_queue_maxsize=0,
     )
+
+
+def quiet_encoders() -> None:
+    """Both write several lines a video to the terminal unless told to log errors only."""
+    import av.logging
+
+    os.environ.setdefault("SVT_LOG", "1")
+    av.logging.set_libav_level(av.logging.ERROR)
 
 
 def _add_episode(dataset: LeRobotDataset, recording: Recording) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from outtakes.data.demo import DemoSet
 
-_SMALLEST_DEVIATION = 1e-2
+SMALLEST_DEVIATION = 1e-2
 """Dimensions that hardly move are not blown up beyond this many units."""
 
 
@@ -28,7 +28,7 @@ class Moments:
         deviation = rows.std(axis=0, dtype=np.float64)
         return Moments(
             torch.from_numpy(mean).float(),
-            torch.from_numpy(np.maximum(deviation, _SMALLEST_DEVIATION)).float(),
+            torch.from_numpy(np.maximum(deviation, SMALLEST_DEVIATION)).float(),
         )
 
     def to(self, device: torch.device | str) -> Moments:

@@ -12,7 +12,7 @@ import numpy as np
 from outtakes.data.layout import Layout, VideoSpans, read_info, read_layout
 from outtakes.data.legacy import converted
 from outtakes.data.outcomes import FOLDERS
-from outtakes.errors import DatasetError
+from outtakes.errors import ConfigError, DatasetError
 
 
 def find_layout(home: Path, cache_dir: Path | None = None) -> Layout:
@@ -102,3 +102,17 @@ def _kind(layout: Layout) -> dict[str, Any]:
         for name, feature in layout.features.items()
     }
     return {"fps": layout.fps, **features}
+
+
+def check_outside(out: Path, home: Path) -> None:
+    """Refuse to write into a dataset.
+
+    Raises:
+        ConfigError: when `out` lies inside.
+    """
+    if out.resolve().is_relative_to(home.resolve()):
+        raise ConfigError(
+            "that lies inside the dataset, which is only read",
+            where=out,
+            remedy="choose another --out",
+        )

@@ -20,12 +20,12 @@ def initial_states(environment: Environment, count: int, seed: int) -> np.ndarra
     """(count, n) initial states; the first k of a longer list are the list of k."""
     if count < 1:
         raise ConfigError(f"{count} rollouts", remedy="ask for at least 1")
-    return np.stack(
-        [
-            environment.sample_initial_state(np.random.default_rng([seed, index]))
-            for index in range(count)
-        ]
-    )
+    return np.stack([initial_state(environment, index, seed) for index in range(count)])
+
+
+def initial_state(environment: Environment, index: int, seed: int) -> np.ndarray:
+    """(n,) the initial state at this place of the list."""
+    return environment.sample_initial_state(np.random.default_rng([seed, index]))
 
 
 def roll_out(

@@ -90,9 +90,9 @@ class Agent:
         first = self.observation(raw)
         if self.bank is None:
             return Steering(None, np.full(len(first), -1, dtype=np.int64))
-        rows = self.bank.nearest(embed(self.policy, first, self.bank.camera), neighbours)
-        nearest = self.bank.episodes[rows[:, 0]].cpu().numpy()
-        return Steering(self.bank.biases[rows].mean(dim=1), nearest)
+        embedding = embed(self.policy, first, self.bank.camera)
+        bias, nearest = self.bank.steer(embedding, neighbours)
+        return Steering(bias, nearest.cpu().numpy())
 
     @torch.no_grad()
     def predict(self, raw: Mapping[str, np.ndarray], steering: Steering) -> np.ndarray:

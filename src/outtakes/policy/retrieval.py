@@ -50,6 +50,18 @@ class Bank:
         available = len(self.episodes)
         return similarity.topk(min(count, available) if count else available).indices
 
+    def steer(
+        self, embedding: Float[Tensor, "B K"], count: int = 1
+    ) -> tuple[Float[Tensor, "B L P"], Int[Tensor, "B"]]:
+        """The PB for each query, and the episode index of its nearest success.
+
+        Args:
+            embedding: of each query.
+            count: nearest successes whose PBs are averaged; 1 as in the paper, 0 for all.
+        """
+        rows = self.nearest(embedding, count)
+        return self.biases[rows].mean(dim=1), self.episodes[rows[:, 0]]
+
 
 def retrieval_camera(config: ActConfig) -> str:
     """The camera to retrieve by: the overhead one, else the first; "" without cameras."""

@@ -82,6 +82,11 @@ class Scores:
         """Training seeds the scores were averaged over."""
         return sorted(self.failures[0].per_seed)
 
+    @property
+    def successes(self) -> list[int]:
+        """Episode indices of the successes that the runs were trained on."""
+        return [episode for episode, success, _, _ in self.bias_map if success]
+
     def ranked(self) -> list[FailureScore]:
         """The failures from nearest to farthest; ties go by episode index."""
         return sorted(self.failures, key=lambda f: (f.mean, f.episode))

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
 
 from outtakes.errors import UnknownName
 from outtakes.sim.demonstrator import Demonstrator
+from outtakes.sim.metaworld_tasks import METAWORLD_ENVIRONMENTS
 
-ENVIRONMENTS = ("lift",)
+_ROBOSUITE = {
+    "lift": ("lift", "Lift"),
+    "stack": ("stack", "Stack"),
+    "pick-place-can": ("pick_place_can", "PickPlaceCan"),
+    "door": ("door", "Door"),
+    "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
+}
+"""Name -> module beside this one and class."""
+ENVIRONMENTS = (*_ROBOSUITE, *METAWORLD_ENVIRONMENTS)
 """Names that `make_environment` knows."""
 
 
@@ -83,6 +93,9 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     if name not in ENVIRONMENTS:
         raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
-    from outtakes.sim.lift import Lift
+    if name in METAWORLD_ENVIRONMENTS:
+        from outtakes.sim.metaworld import MetaWorldTask
 
-    return Lift(horizon)
+        return MetaWorldTask(name, horizon)
+    module, environment = _ROBOSUITE[name]
+    return getattr(import_module(f"outtakes.sim.{module}"), environment)(horizon)

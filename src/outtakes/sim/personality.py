@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -126,3 +126,8 @@ class Personality:
             hesitation=int(rng.integers(1, 8)) if rng.random() < 0.3 else 0,
             squeeze=int(rng.integers(5, 10)),
         )
+
+    def calmer(self, share: float) -> Personality:
+        """The same person with this share of the tremor and the misjudgement."""
+        sideways, forward, up = (share * offset for offset in self.misjudgement)
+        return replace(self, tremor=share * self.tremor, misjudgement=(sideways, forward, up))

@@ -78,12 +78,15 @@ class Renderer:
         model: what to draw; copied, since drawing hides parts of it.
         height: pixels.
         width: pixels.
+        sites: whether to draw sites, too: markers without a body, such as a goal.
 
     Raises:
         MachineError: when OpenGL does not work on this machine.
     """
 
-    def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, height: int, width: int, *, sites: bool = False
+    ) -> None:
         self._model = copy.copy(model)
         self._model.vis.quality.offsamples = 0
         self._model.vis.global_.offheight = height
@@ -100,21 +103,42 @@ class Renderer:
         self._scene = mujoco.MjvScene(self._model, maxgeom=model.ngeom + model.nsite)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._option = _visual_parts_only()
+        self._option.sitegroup[0] = sites
         # OpenGL must be let go of before the interpreter takes the module apart.
         atexit.register(self.close)
 
-    def render(self, qpos: np.ndarray, camera: str) -> np.ndarray:
+    def arrange(self, body_pos: np.ndarray, site_pos: np.ndarray) -> None:
+        """Move what a task moves within its model.
+
+        Args:
+            body_pos: (nbody, 3) m, of each body from its parent.
+            site_pos: (nsite, 3) m, of each site from its body.
+        """
+        self._model.body_pos[:], self._model.site_pos[:] = body_pos, site_pos
+
+    def render(
+        self,
+        qpos: np.ndarray,
+        camera: str,
+        mocap_pos: np.ndarray | None = None,
+        mocap_quat: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Draw one camera's view of a configuration.
 
         Args:
             qpos: (nq,) joint positions of the model.
             camera: name in the model.
+            mocap_pos: (nmocap, 3) where bodies stand that no joint moves, m; as in the model when
+                None.
+            mocap_quat: (nmocap, 4) how they are turned.
 
         Returns:
             (height, width, 3) uint8, the top row first.
         """
         data = self._data
         data.qpos[:] = qpos
+        if mocap_pos is not None and mocap_quat is not None:
+            data.mocap_pos[:], data.mocap_quat[:] = mocap_pos, mocap_quat
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_comPos(self._model, data)
         mujoco.mj_camlight(self._model, data)

@@ -1,0 +1,102 @@
+"""Experiment 1 and the controls on the tabletop tasks other than Lift.
+
+    python -m benchmarks.tasks operator TASK [...]       how often the scripted operator succeeds
+    python -m benchmarks.tasks tune OUT TASK STEPS       ACT on 50 successes, on tuning data
+    python -m benchmarks.tasks compare OUT TASK [STEPS]  all arms, on the data that is reported
+
+The last two use the quick recipe and are resumable; STEPS are the optimiser's. Tuning:
+demonstrations of collection seed 1001, training seeds 100 and 101, 30 initial states of seed 777.
+Reported: collection seed 0, training seeds 0-4, 50 initial states of seed 0.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.arms import Arm, mean_of
+from outtakes.data.demo import Outcome
+from outtakes.evaluation.comparison import compare
+from outtakes.ledger import write_tables
+from outtakes.recipes import QUICK, Recipe, on_task
+from outtakes.sim.collect import CollectConfig, simulate_attempt
+from outtakes.sim.environment import make_environment
+from outtakes.stages import Lab, collect_dataset, read_demos, run_arms
+from outtakes.study import BASELINE, RANKED, control_arms, experiment_1_arms
+
+ATTEMPTS, OPERATOR_SEED = 60, 9001
+TUNING_SEEDS, REPORTED_SEEDS = (100, 101), tuple(range(5))
+
+
+def operator(tasks: Sequence[str]) -> None:
+    """Success rates and lengths of the scripted operator, without mistakes and with the usual."""
+    for task in tasks:
+        environment = make_environment(task)
+        for mistake_rate in (0.0, 0.75):
+            config = CollectConfig(task, seed=OPERATOR_SEED, mistake_rate=mistake_rate)
+            attempts = [simulate_attempt(config, environment, i) for i in range(ATTEMPTS)]
+            lengths = [len(a.features["action"]) for a in attempts if a.success]
+            facts = {
+                "task": task,
+                "mistake_rate": mistake_rate,
+                "success": round(float(np.mean([a.success for a in attempts])), 3),
+                "median_steps": int(np.median(lengths)),
+                "most_steps": max(lengths),
+            }
+            print(json.dumps(facts), flush=True)
+
+
+def _lab(recipe: Recipe, out: Path) -> Lab:
+    return Lab(recipe, out, workers=1, progress=_say)
+
+
+def _say(done: int, total: int, what: str) -> None:
+    if what not in ("simulate", "render", "decode"):
+        print(f"{done}/{total} {what}", flush=True)
+
+
+def _recipe(task: str, steps: int) -> Recipe:
+    recipe = on_task(QUICK, task)
+    return replace(recipe, train=replace(recipe.train, steps=steps))
+
+
+def tune(out: Path, task: str, steps: int) -> None:
+    """Success rate of the baseline on the tuning data."""
+    recipe = _recipe(task, steps)
+    recipe = replace(
+        recipe,
+        collect=replace(recipe.collect, seed=1001, cameras=()),
+        state_seed=777,
+        rollouts=30,
+    )
+    demos = read_demos(_lab(recipe, out), collect_dataset(_lab(recipe, out)))
+    arm = Arm(f"act-{steps}", f"ACT, {steps} steps", "none", demos.episodes(Outcome.SUCCESS))
+    run_arms(_lab(recipe, out), demos, [arm], TUNING_SEEDS)
+
+
+def compare_arms(out: Path, task: str, steps: int) -> None:
+    """Experiment 1 and the controls; leaves `experiment-1.json`, `rollouts.parquet`, `tables.md`."""
+    lab = _lab(replace(_recipe(task, steps), rollouts=50), out)
+    demos = read_demos(lab, collect_dataset(lab))
+    successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
+    arms = experiment_1_arms(successes, failures) + control_arms(successes, failures)
+    log = run_arms(lab, demos, arms, REPORTED_SEEDS)
+    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=mean_of(RANKED))
+    log.save(out / "rollouts.parquet")
+    comparison.save(out / "experiment-1.json")
+    write_tables(lab, {"experiment-1": comparison}, {"experiment-1": arms})
+    print((out / "tables.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "operator":
+        operator(sys.argv[2:])
+    else:
+        chosen_steps = int(sys.argv[4]) if len(sys.argv) > 4 else QUICK.train.steps
+        run = tune if sys.argv[1] == "tune" else compare_arms
+        run(Path(sys.argv[2]), sys.argv[3], chosen_steps)

@@ -1,0 +1,211 @@
+"""Settings of the policy, named as those of LeRobot's own ACT where it has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from lerobot.configs import NormalizationMode, PolicyFeature, PreTrainedConfig
+from lerobot.optim.schedulers import (
+    ConstantWithWarmupSchedulerConfig,
+    CosineAnnealingWithWarmupSchedulerConfig,
+    LRSchedulerConfig,
+)
+from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
+
+from lerobot_policy_outtakes.optimizer import OuttakesAdamWConfig
+from outtakes.data.layout import camera_name
+from outtakes.errors import ConfigError, UnknownName
+from outtakes.policy.act import ActConfig, Condition, Sizes
+from outtakes.policy.loss import LossConfig
+
+
+@PreTrainedConfig.register_subclass("outtakes_act")
+@dataclass
+class OuttakesActConfig(PreTrainedConfig):
+    """ACT with a parametric bias (PB) for each demonstration. The defaults are the paper's.
+
+    Raises:
+        ConfigError: on settings that cannot work.
+        UnknownName: on an unknown condition or schedule.
+    """
+
+    chunk_size: int = 100
+    """L, action steps predicted at once."""
+    n_action_steps: int = 100
+    """Steps of a chunk executed before the policy is asked again; at most `chunk_size`."""
+    temporal_ensemble_coeff: float | None = None
+    """ACT's temporal ensembling; 0.01 there. None to execute chunks as they are; else
+    `n_action_steps` must be 1."""
+    neighbours: int = 1
+    """Successes whose PBs are averaged into the one that steers: the nearest alone in the paper;
+    0 for all of them."""
+
+    condition: str = "pb"
+    """What tells demonstrations apart: "pb", "label" (a one-bit token) or "none" (plain ACT)."""
+    dim_model: int = 512
+    """D, the width of every token."""
+    n_heads: int = 8
+    dim_feedforward: int = 3200
+    n_encoder_layers: int = 4
+    n_decoder_layers: int = 7
+    """All are used and the last is read; LeRobot's ACT has one."""
+    dropout: float = 0.1
+    use_vae: bool = True
+    latent_dim: int = 32
+    pb_size: int = 5
+    """P, size of the parametric bias at each step of the chunk."""
+    alpha_pb: float = 1.0
+    """alpha_pb in Eq. 1, the scale of the bias."""
+    backbone_weights: Path | None = None
+    """safetensors file of ImageNet weights for the ResNet-18, torchvision's names."""
+
+    vae_weight: float = 10.0
+    """Weight of the variational encoder's KL to its prior; `kl_weight` in LeRobot's ACT."""
+    divergence_weight: float = 0.01
+    """lambda_kl in Eq. 4, weight of the divergence between successes and failures."""
+    divergence_cap: float = 2.0
+    """Nats; the divergence counts as at most this much."""
+
+    outcome_from: str | None = None
+    """The one source of outcomes: labels, folders, or a column as COLUMN or COLUMN:THRESHOLD;
+    looked for everywhere when not given."""
+    labels: Path | None = None
+    """A label file (.json or .csv) in place of those in the dataset's folder."""
+
+    optimizer_lr: float = 1e-5
+    optimizer_lr_backbone: float = 1e-5
+    optimizer_lr_pb: float = 1e-3
+    """Learning rate of the PB table, which has no weight decay."""
+    optimizer_weight_decay: float = 1e-4
+    scheduler: str = "constant"
+    """"constant" or "cosine", after the warm-up."""
+    scheduler_warmup_steps: int = 0
+
+    n_demos: int = 0
+    """Rows of the PB table: episodes of the dataset. Found by itself."""
+    n_bank: int = 0
+    """Successes to retrieve from at run time. Found by itself."""
+    demos_hash: str = ""
+    """Of the episodes, their lengths and outcomes: whose rows those of the table are. Found by
+    itself."""
+
+    normalization_mapping: dict[str, NormalizationMode] = field(
+        default_factory=lambda: {
+            # Images come as they are: the backbone standardises them itself.
+            "VISUAL": NormalizationMode.IDENTITY,
+            "STATE": NormalizationMode.MEAN_STD,
+            "ENV": NormalizationMode.MEAN_STD,
+            "ACTION": NormalizationMode.MEAN_STD,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_obs_steps != 1:
+            raise ConfigError(f"n_obs_steps {self.n_obs_steps}", remedy="leave it at 1")
+        if self.scheduler not in ("constant", "cosine"):
+            raise UnknownName("scheduler", self.scheduler, ("constant", "cosine"))
+        if not 1 <= self.n_action_steps <= self.chunk_size:
+            raise ConfigError(
+                f"n_action_steps {self.n_action_steps} with a chunk_size of {self.chunk_size}",
+                remedy=f"choose 1 to {self.chunk_size}",
+            )
+        if self.temporal_ensemble_coeff is not None and self.n_action_steps != 1:
+            raise ConfigError(
+                f"temporal ensembling with n_action_steps {self.n_action_steps}",
+                remedy="set n_action_steps to 1: the policy is asked at every step",
+            )
+        if self.neighbours < 0:
+            raise ConfigError(
+                f"neighbours {self.neighbours}", remedy="choose 0 for all, or at least 1"
+            )
+        # Both refuse what cannot work.
+        self.act_config()
+        self.loss_config()
+
+    def act_config(self) -> ActConfig:
+        """Shape of the policy, as the core takes it."""
+        return ActConfig(
+            condition=cast(Condition, self.condition),
+            chunk=self.chunk_size,
+            width=self.dim_model,
+            heads=self.n_heads,
+            encoder_layers=self.n_encoder_layers,
+            decoder_layers=self.n_decoder_layers,
+            feed_forward=self.dim_feedforward,
+            dropout=self.dropout,
+            use_vae=self.use_vae,
+            latent=self.latent_dim,
+            pb_size=self.pb_size,
+            alpha_pb=self.alpha_pb,
+            cameras=tuple(self.cameras),
+            backbone_weights=self.backbone_weights,
+        )
+
+    def loss_config(self) -> LossConfig:
+        """Weights of the loss, as the core takes them."""
+        return LossConfig(
+            kl_weight=self.divergence_weight,
+            kl_cap=self.divergence_cap,
+            vae_weight=self.vae_weight,
+        )
+
+    def sizes(self) -> Sizes:
+        """What the dataset dictates."""
+        inputs, outputs = self.input_features or {}, self.output_features or {}
+        return Sizes(
+            demos=self.n_demos,
+            state=_length(inputs.get(OBS_STATE)),
+            environment_state=_length(inputs.get(OBS_ENV_STATE)),
+            action=_length(outputs.get(ACTION)),
+        )
+
+    @property
+    def cameras(self) -> dict[str, str]:
+        """Camera, as the core names it -> its feature."""
+        return {camera_name(feature): feature for feature in self.image_features}
+
+    def validate_features(self) -> None:
+        """Refuse features that a policy cannot be made of.
+
+        Raises:
+            ConfigError: when there is no action, or nothing to observe.
+        """
+        sizes = self.sizes()
+        if not sizes.action:
+            raise ConfigError("no action to predict", remedy=f"record {ACTION!r}")
+        if not (sizes.state or sizes.environment_state or self.image_features):
+            raise ConfigError(
+                "nothing to observe",
+                remedy=f"record cameras, {OBS_STATE!r} or {OBS_ENV_STATE!r}",
+            )
+
+    def get_optimizer_preset(self) -> OuttakesAdamWConfig:
+        """AdamW, under which PB rows that are not in the batch stay where they are."""
+        return OuttakesAdamWConfig(lr=self.optimizer_lr, weight_decay=self.optimizer_weight_decay)
+
+    def get_scheduler_preset(self) -> LRSchedulerConfig | None:
+        """The same course for every learning rate; None when they never change."""
+        warmup = self.scheduler_warmup_steps
+        if self.scheduler == "cosine":
+            return CosineAnnealingWithWarmupSchedulerConfig(num_warmup_steps=warmup)
+        return ConstantWithWarmupSchedulerConfig(num_warmup_steps=warmup) if warmup else None
+
+    @property
+    def observation_delta_indices(self) -> None:
+        """Only the present observation is used."""
+
+    @property
+    def action_delta_indices(self) -> list[int]:
+        """The actions of one chunk, from the present step on."""
+        return list(range(self.chunk_size))
+
+    @property
+    def reward_delta_indices(self) -> None:
+        """Rewards are not used."""
+
+
+def _length(feature: PolicyFeature | None) -> int:
+    return 0 if feature is None else feature.shape[0]

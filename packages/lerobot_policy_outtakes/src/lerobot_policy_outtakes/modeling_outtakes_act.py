@@ -1,0 +1,282 @@
+"""The policy of Outtakes in LeRobot's clothes.
+
+Model, loss and retrieval are those of `outtakes.policy`; here they get their batches from LeRobot's
+processors and keep what they need in LeRobot's checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lerobot.policies.act.modeling_act import ACTTemporalEnsembler
+from lerobot.policies.pretrained import PreTrainedPolicy
+from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
+from lerobot_policy_outtakes.demonstrations import Demonstrations, Rows, find_demonstrations
+from lerobot_policy_outtakes.optimizer import ROWS
+from lerobot_policy_outtakes.processor_outtakes_act import (
+    Preprocessor,
+    make_outtakes_act_pre_post_processors,
+    tamed,
+)
+from outtakes.data.batches import Batch
+from outtakes.errors import ConfigError
+from outtakes.policy.act import ActPolicy, Observation
+from outtakes.policy.loss import compute_loss
+from outtakes.policy.retrieval import Bank, embed, retrieval_camera
+from outtakes.policy.vision import FEATURES
+
+if TYPE_CHECKING:
+    from lerobot.datasets import LeRobotDatasetMetadata
+
+_OF_DEMOS = ("model.bias.table", "rows.", "bank.")
+"""Tensors of a checkpoint that belong to the demonstrations it was trained on."""
+
+
+class StoredBank(nn.Module):
+    """The successes to retrieve from, as they are kept in the checkpoint; their PBs are rows of
+    the table.
+
+    Args:
+        count: S, successes.
+        width: K, of their embeddings.
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.rows: Tensor
+        self.embeddings: Tensor
+        self.register_buffer("rows", torch.zeros(count, dtype=torch.long))
+        self.register_buffer("embeddings", torch.zeros(count, width))
+
+    def fill(self, rows: Tensor, embeddings: Tensor) -> None:
+        """Put other successes in place of those here; (S,) and (S, K)."""
+        self.rows, self.embeddings = rows, embeddings
+
+
+class OuttakesActPolicy(PreTrainedPolicy):
+    """ACT with a parametric bias (PB) for each demonstration.
+
+    Args:
+        config: shape of the policy; what it must know of the dataset is filled in.
+        dataset_meta: the training data; only in training.
+        dataset_stats: not looked at; the training data have them, too.
+
+    Raises:
+        ConfigError: when there is nothing to observe or to predict.
+        DatasetError: when the training data do not say how each episode ended.
+    """
+
+    # LeRobot declares both as None.
+    config_class = OuttakesActConfig  # pyright: ignore[reportAssignmentType]
+    name = "outtakes_act"  # pyright: ignore[reportAssignmentType]
+
+    def __init__(
+        self,
+        config: OuttakesActConfig,
+        dataset_meta: LeRobotDatasetMetadata | None = None,
+        dataset_stats: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(config)
+        config.validate_features()
+        self.config: OuttakesActConfig = config
+        self.demos: Demonstrations | None = None
+        self.preprocess: Preprocessor | None = None
+        self.rows_are_new = False
+        if dataset_meta is not None:
+            self._adopt(dataset_meta)
+        act, sizes = config.act_config(), config.sizes()
+        self.model = ActPolicy(act, sizes)
+        # From here on the backbone's weights are in the checkpoint.
+        config.backbone_weights = None
+        self.camera = retrieval_camera(act)
+        self.rows = Rows(sizes.demos)
+        if self.demos is not None:
+            self.rows.assign(self.demos.episodes, self.demos.successes)
+        width = FEATURES if self.camera else sizes.state + sizes.environment_state
+        self.bank = StoredBank(config.n_bank, width)
+        self._bank_is_stale = False
+        self._ensembler = (
+            None
+            if config.temporal_ensemble_coeff is None
+            else ACTTemporalEnsembler(config.temporal_ensemble_coeff, config.chunk_size)
+        )
+        self.reset()
+
+    def _adopt(self, meta: LeRobotDatasetMetadata) -> None:
+        """Make the demonstrations of a dataset the rows of the PB table."""
+        config = self.config
+        # LeRobot hands these very statistics to the processors, those of a checkpoint included.
+        meta.stats = tamed(meta.stats or {})
+        self.preprocess, _ = make_outtakes_act_pre_post_processors(config, meta.stats)
+        if config.condition == "none":
+            return
+        self.demos = find_demonstrations(meta, config)
+        self.rows_are_new = config.demos_hash != self.demos.hash
+        if self.rows_are_new:
+            config.n_demos, config.n_bank = len(self.demos), 0
+            config.demos_hash = self.demos.hash
+
+    @classmethod
+    def _load_as_safetensor(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, model: OuttakesActPolicy, model_file: str, map_location: str, strict: bool
+    ) -> OuttakesActPolicy:
+        if not model.rows_are_new:
+            return super()._load_as_safetensor(model, model_file, map_location, strict)
+        logging.warning("Not the demonstrations of the checkpoint: their PBs start from zero.")
+        tensors = load_file(model_file)
+        kept = {name: t for name, t in tensors.items() if not name.startswith(_OF_DEMOS)}
+        model.load_state_dict(kept, strict=False)
+        return model
+
+    def get_optim_params(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+    ) -> list[dict[str, Any]]:
+        """Groups of parameters: the network, the image backbone, the PB table."""
+        table = None if self.model.bias is None else self.model.bias.table
+        backbone = [] if self.model.backbone is None else [*self.model.backbone.parameters()]
+        apart = {id(parameter) for parameter in (table, *backbone)}
+        network = [parameter for parameter in self.parameters() if id(parameter) not in apart]
+        groups: list[dict[str, Any]] = [{"params": network}]
+        if backbone:
+            groups.append({"params": backbone, "lr": self.config.optimizer_lr_backbone})
+        if table is not None:
+            rate = self.config.optimizer_lr_pb
+            groups.append({"params": [table], "lr": rate, "weight_decay": 0.0, ROWS: True})
+        return groups
+
+    def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
+        """The loss of Eq. 4 on a batch of LeRobot's, and its parts.
+
+        The KL term is active in training, once both outcomes have come up.
+        """
+        own = self.rows.find(batch["episode_index"])
+        others = self._partners(own) if self.training else None
+        loss = compute_loss(
+            self.model,
+            self._batch(batch, own, own if others is None else others),
+            self.config.loss_config(),
+            separate=others is not None,
+        )
+        return loss.total, {
+            "action_l1": loss.action.item(),
+            "vae_kl": loss.vae.item(),
+            "d_sym_nats": loss.divergence.item(),
+        }
+
+    def _partners(self, own: Tensor) -> Tensor | None:
+        """Note who is trained on; (B,) rows of others to be set apart from, or None."""
+        self.rows.see(own)
+        self._bank_is_stale = True
+        if self.model.bias is None or not self.config.divergence_weight:
+            return None
+        return self.rows.others(own)
+
+    def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor) -> Batch:
+        observation = self._observation(batch)
+        return Batch(
+            demo=own,
+            other_demo=others,
+            success=self.rows.ended_well(own),
+            state=observation.state,
+            environment_state=observation.environment_state,
+            images=observation.images,
+            action=batch[ACTION],
+            valid=~batch["action_is_pad"],
+        )
+
+    def _observation(self, batch: Mapping[str, Any]) -> Observation:
+        """What the core's policy sees in a batch that the preprocessor has been over."""
+        sizes = self.model.sizes
+        images = {camera: _pixels(batch, name) for camera, name in self.config.cameras.items()}
+        vectors = {OBS_STATE: sizes.state, OBS_ENV_STATE: sizes.environment_state}
+        known = {name: _given(batch, name) for name, size in vectors.items() if size}
+        some = next(iter([*known.values(), *images.values()]))
+        absent = torch.zeros(len(some), 0, device=some.device)
+        return Observation(known.get(OBS_STATE, absent), known.get(OBS_ENV_STATE, absent), images)
+
+    def reset(self) -> None:
+        """Begin new episodes in every row."""
+        self._bias: Tensor | None = None
+        self._queue: deque[Tensor] = deque()
+        if self._ensembler is not None:
+            self._ensembler.reset()
+
+    @torch.no_grad()
+    def select_action(self, batch: dict[str, Any], **unused: Any) -> Tensor:
+        """(B, A) standardised action of the next step of each row's episode."""
+        if self._ensembler is not None:
+            return self._ensembler.update(self.predict_action_chunk(batch))
+        if not self._queue:
+            chunk = self.predict_action_chunk(batch)
+            self._queue.extend(chunk[:, : self.config.n_action_steps].unbind(dim=1))
+        return self._queue.popleft()
+
+    @torch.no_grad()
+    def predict_action_chunk(self, batch: dict[str, Any], **unused: Any) -> Tensor:
+        """(B, L, A) standardised action chunk; a row's first observation chooses its PB."""
+        self.eval()
+        observation = self._observation(batch)
+        if self.model.bias is not None and self._bias is None:
+            embedding = embed(self.model, observation, self.camera)
+            self._bias, _ = self.success_bank().steer(embedding, self.config.neighbours)
+        return self.model(observation, self._bias)
+
+    def success_bank(self) -> Bank:
+        """PBs of the successes, for retrieval.
+
+        Raises:
+            CheckpointError: when there is none.
+            ConfigError: without parametric bias.
+        """
+        if self.model.bias is None:
+            raise ConfigError("no parametric bias", remedy="train with --policy.condition=pb")
+        self._refresh_bank()
+        rows = self.bank.rows
+        biases, episodes = self.model.bias.rows(rows), self.rows.episodes[rows]
+        return Bank(self.bank.embeddings, biases.detach(), episodes, self.camera)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _refresh_bank(self) -> None:
+        """Embed the first observations anew if training has gone on since."""
+        if self.demos is None or self.preprocess is None or not self._bank_is_stale:
+            return
+        rows = self.rows.succeeded()
+        frames = self.demos.first_frames(self.rows.episodes[rows].tolist())
+        first = (self._observation(self.preprocess(frame)) for frame in frames)
+        embeddings = [embed(self.model, observation, self.camera) for observation in first]
+        none = self.bank.embeddings[:0]
+        self.bank.fill(rows, torch.cat([none, *embeddings]))
+        self.config.n_bank = len(rows)
+        self._bank_is_stale = False
+
+    def _save_pretrained(
+        self, save_directory: Path, state_dict: dict[str, Tensor] | None = None
+    ) -> None:
+        if self.model.bias is not None:
+            self._refresh_bank()
+        super()._save_pretrained(save_directory, state_dict=state_dict)
+
+
+def _given(batch: Mapping[str, Any], name: str) -> Tensor:
+    if name not in batch:
+        found = sorted(feature for feature in batch if feature.startswith("observation."))
+        raise ConfigError(
+            f"no {name} to observe, only {', '.join(found) or 'nothing'}",
+            remedy="give the policy what it was trained on",
+        )
+    return batch[name]
+
+
+def _pixels(batch: Mapping[str, Any], name: str) -> Tensor:
+    """LeRobot's images, (B, 3, height, width) in [0, 1], as ours: (B, height, width, 3) uint8."""
+    return (_given(batch, name) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()

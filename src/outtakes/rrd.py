@@ -1,0 +1,305 @@
+"""A dataset as a recording for the Rerun viewer: cameras, numbers and divergence, in step.
+
+The only module that imports Rerun. Videos go in as they are stored: nothing is encoded again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from outtakes.data.cutting import cut
+from outtakes.data.demo import Outcome
+from outtakes.data.layout import Layout, dimension_names
+from outtakes.data.outcomes import Evidence, frame_columns, known_outcomes
+from outtakes.data.parquet import image_rows
+from outtakes.data.reading import Reading
+from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
+from outtakes.data.source import find_layout
+from outtakes.errors import ArtifactError, ConfigError, UnknownName
+from outtakes.files import write_atomically
+from outtakes.selection.scores import FailureScore, Scores
+
+if TYPE_CHECKING:
+    import rerun as rr
+    import rerun.blueprint as rrb
+
+FRAME, SECONDS = "frame", "seconds"
+"""Timelines; both begin with the episode, so that episodes lie over one another."""
+SUCCESS, DIVERGENCE = "next.success", "divergence"
+"""What is solved, 0 or 1; D_sym to the successes, nats."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One episode, to be logged."""
+
+    place: int
+    """Its place in the layout."""
+    episode: int
+    outcome: str
+    """ "success", "failure" or "unknown"."""
+    length: int
+    task: str
+    rank: int | None
+    """Place in the ranking, 1 the nearest; None for what is not ranked."""
+    score: FailureScore | None
+
+    @property
+    def path(self) -> str:
+        """Where it is in the tree of entities."""
+        return f"{self.outcome}/episode_{self.episode:04d}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        if self.score is None:
+            return f"{self.episode} · {self.outcome}"
+        return f"{self.episode} · {self.outcome} · rank {self.rank} · K {self.score.mean:.3g}"
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a recording shows of a dataset."""
+
+    layout: Layout
+    rows: Rows
+    chosen: Sequence[Take]
+    """Ranked failures first, nearest first; then the others by index."""
+
+    def numbers(self, take: Take, name: str) -> np.ndarray | None:
+        """(T, d) of one column, if the dataset has it."""
+        values = self.rows.columns.get(name)
+        if values is None:
+            return None
+        first = int(self.layout.starts[take.place])
+        return values[first : first + take.length].reshape(take.length, -1).astype(np.float64)
+
+
+def read_takes(
+    home: Path,
+    reading: Reading,
+    *,
+    scores: Scores | None = None,
+    episodes: Sequence[int] = (),
+) -> Takes:
+    """What there is to show of a dataset; decodes nothing.
+
+    Args:
+        home: the dataset's folder.
+        reading: where its outcomes are, and whether to leave corrupt episodes out.
+        scores: the ranking of its failures.
+        episodes: episode indices; all when empty.
+
+    Raises:
+        ArtifactError: when the scores are of other episodes.
+        DatasetError: when the dataset is damaged.
+        UnknownName: when there is no such episode.
+    """
+    layout = find_layout(home)
+    columns = [STATE, ENVIRONMENT_STATE, ACTION, SUCCESS]
+    columns += frame_columns(layout.features, reading.source)
+    layout, rows = read_rows(layout, list(dict.fromkeys(columns)), skip_bad=reading.skip_bad)
+    # Outcomes are looked for where training looks, in the one column it reads.
+    told = {name: rows.columns[name] for name in frame_columns(layout.features, reading.source)}
+    outcomes = known_outcomes(Evidence.of(layout, told, reading.labels), reading.source)
+    ranked = {} if scores is None else {f.episode: f for f in scores.ranked()}
+    _check_scores(layout, ranked)
+    known = layout.episode_indices.tolist()
+    for episode in episodes:
+        if episode not in known:
+            raise UnknownName("episode", str(episode), map(str, known))
+    takes = [
+        Take(
+            place,
+            episode,
+            _word(outcomes.successes.get(episode)),
+            int(layout.lengths[place]),
+            layout.tasks[place] if layout.tasks else "",
+            list(ranked).index(episode) + 1 if episode in ranked else None,
+            ranked.get(episode),
+        )
+        for place, episode in enumerate(known)
+        if not episodes or episode in episodes
+    ]
+    takes.sort(key=lambda take: (take.rank is None, take.rank, take.episode))
+    return Takes(layout, rows, takes)
+
+
+def _word(success: bool | None) -> str:
+    if success is None:
+        return "unknown"
+    return (Outcome.SUCCESS if success else Outcome.FAILURE).value
+
+
+def _check_scores(layout: Layout, ranked: Mapping[int, FailureScore]) -> None:
+    lengths = dict(zip(layout.episode_indices.tolist(), layout.lengths.tolist(), strict=True))
+    for episode, failure in ranked.items():
+        length = lengths.get(episode, len(failure.over_time))
+        if length != len(failure.over_time) or episode not in {*lengths, *layout.left_out}:
+            raise ArtifactError(
+                f"the scores rank episode {episode} of {len(failure.over_time)} frames, which the "
+                "dataset does not have",
+                where=layout.home,
+                remedy="give the scores of this dataset",
+            )
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that the viewer does not open.
+
+    Raises:
+        ConfigError: when it does not end in `.rrd`.
+    """
+    if path.suffix != ".rrd":
+        raise ConfigError(f"a recording named {path.name}", remedy="name a .rrd file with --out")
+
+
+def write_rrd(path: Path, takes: Takes, name: str) -> None:
+    """Write a recording with its blueprint.
+
+    Args:
+        path: the `.rrd` file.
+        takes: what to show.
+        name: of the dataset, for people.
+
+    Raises:
+        CorruptEpisode, DatasetError: when a video or picture cannot be read.
+        MachineError: when the file cannot be written.
+    """
+    import rerun as rr
+
+    def write(draft: Path) -> None:
+        recording = rr.RecordingStream("outtakes", recording_id=name)
+        recording.save(draft, default_blueprint=_blueprint(takes))
+        recording.send_recording_name(name)
+        recording.log("episodes", _table(takes), static=True)
+        for take in takes.chosen:
+            _log_numbers(recording, takes, take)
+            for camera, feature in takes.layout.cameras.items():
+                _log_camera(recording, takes, take, camera, feature)
+        recording.flush()
+        recording.disconnect()
+
+    write_atomically(path, write)
+
+
+def _table(takes: Takes) -> rr.TextDocument:
+    import rerun as rr
+
+    lines = ["| Episode | Outcome | Rank | K (nats) | Frames | Task |", "|---|---|---|---|---|---|"]
+    for take in takes.chosen:
+        k = "" if take.score is None else f"{take.score.mean:.4g}"
+        cells = (take.episode, take.outcome, take.rank or "", k, take.length, take.task)
+        lines.append(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |")
+    return rr.TextDocument("\n".join(lines), media_type="text/markdown")
+
+
+def _times(takes: Takes, take: Take) -> list[rr.TimeColumn]:
+    import rerun as rr
+
+    frames = np.arange(take.length)
+    return [
+        rr.TimeColumn(FRAME, sequence=frames),
+        rr.TimeColumn(SECONDS, duration=frames / takes.layout.fps),
+    ]
+
+
+def _log_numbers(recording: rr.RecordingStream, takes: Takes, take: Take) -> None:
+    import rerun as rr
+
+    shown = {n: takes.numbers(take, n) for n in (STATE, ENVIRONMENT_STATE, ACTION, SUCCESS)}
+    if take.score is not None:
+        shown[DIVERGENCE] = np.array(take.score.over_time)[:, None]
+    for name, values in shown.items():
+        if values is not None and values.shape[1]:
+            path = f"{take.path}/{name}"
+            names = dimension_names(takes.layout.features.get(name))
+            if len(names) == values.shape[1]:
+                recording.log(path, rr.SeriesLines(names=names), static=True)
+            columns = rr.Scalars.columns(scalars=values)
+            recording.send_columns(path, indexes=_times(takes, take), columns=columns)
+
+
+def _log_camera(
+    recording: rr.RecordingStream, takes: Takes, take: Take, camera: str, feature: str
+) -> None:
+    import rerun as rr
+
+    path, times = f"{take.path}/camera/{camera}", _times(takes, take)
+    if feature not in takes.layout.videos:
+        pictures = rr.EncodedImage.columns(blob=_pictures(takes, take, feature))
+        recording.send_columns(path, indexes=times, columns=pictures)
+        return
+    content, first = _video(takes.layout, take, feature)
+    video = rr.AssetVideo(contents=content, media_type="video/mp4")
+    recording.log(path, video, static=True)
+    shown = video.read_frame_timestamps_nanos()[first : first + take.length]
+    references = rr.VideoFrameReference.columns_nanos(shown)
+    recording.send_columns(path, indexes=times, columns=references)
+
+
+def _video(layout: Layout, take: Take, feature: str) -> tuple[bytes, int]:
+    """The episode's own piece of its video, or all of it where it cannot be cut; first frame."""
+    spans = layout.videos[feature]
+    source = layout.root / spans.files[take.place]
+    first = round(float(spans.from_timestamps[take.place]) * layout.fps)
+    with tempfile.TemporaryDirectory() as folder:
+        piece = Path(folder) / "piece.mp4"
+        if cut(source, piece, [(first, first + take.length)], layout.fps):
+            return piece.read_bytes(), 0
+    return source.read_bytes(), first
+
+
+def _pictures(takes: Takes, take: Take, feature: str) -> list[bytes]:
+    first = int(takes.layout.starts[take.place])
+    for file, places in takes.rows.places.items():
+        rows = np.flatnonzero((places >= first) & (places < first + take.length))
+        if len(rows):
+            path, span = takes.layout.root / file, int(rows[-1] - rows[0]) + 1
+            images = image_rows(path, feature, int(rows[0]), span)
+            return [images[int(rows[i] - rows[0])] for i in np.argsort(places[rows])]
+    return []
+
+
+def _blueprint(takes: Takes) -> rrb.Blueprint:
+    import rerun.blueprint as rrb
+
+    divergences = [f"/{t.path}/{DIVERGENCE}" for t in takes.chosen if t.score is not None]
+    overview: list[Any] = [rrb.TextDocumentView(origin="/episodes", name="Episodes")]
+    if divergences:
+        overview.append(rrb.TimeSeriesView(contents=divergences, name="Divergence, nats"))
+    return rrb.Blueprint(
+        rrb.Tabs(
+            rrb.Vertical(*overview, name="All episodes"),
+            *(_tab(takes, take) for take in takes.chosen),
+        ),
+        rrb.TimePanel(timeline=SECONDS),
+        collapse_panels=True,
+    )
+
+
+def _tab(takes: Takes, take: Take) -> rrb.Vertical:
+    """Cameras above, numbers below."""
+    import rerun.blueprint as rrb
+
+    cameras = [
+        rrb.Spatial2DView(origin=f"/{take.path}/camera/{camera}", name=camera)
+        for camera in takes.layout.cameras
+    ]
+    numbers = [
+        rrb.TimeSeriesView(origin=f"/{take.path}/{name}", name=name)
+        for name in (STATE, ACTION)
+        if takes.numbers(take, name) is not None
+    ]
+    last = [rrb.TimeSeriesView(origin=f"/{take.path}/{SUCCESS}", name=SUCCESS)]
+    if take.score is not None:
+        view = rrb.TimeSeriesView(origin=f"/{take.path}/{DIVERGENCE}", name="Divergence, nats")
+        last.insert(0, view)
+    rows = [rrb.Horizontal(*views) for views in (cameras, numbers, last) if views]
+    return rrb.Vertical(*rows, name=take.title)

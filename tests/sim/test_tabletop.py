@@ -1,0 +1,236 @@
+"""robosuite's other tasks against robosuite's own loop, and their scripted operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from outtakes.errors import ConfigError, UnknownName
+from outtakes.sim.collect import CollectConfig, collect
+from outtakes.sim.environment import make_environment
+from outtakes.sim.lapse import draw_lapse, make_lapse
+from outtakes.sim.nut_assembly_square import NutAssemblySquare
+from outtakes.sim.personality import Personality
+from outtakes.sim.pick_and_place import LARGEST
+from outtakes.sim.pick_place_can import PickPlaceCan
+from outtakes.sim.scenes import build_robosuite
+from outtakes.sim.stack import ERRAND, HALF_EDGES, RANGE, Stack
+from outtakes.sim.tabletop import TabletopTask
+
+TASKS = (Stack, PickPlaceCan, NutAssemblySquare)
+
+
+@pytest.fixture(scope="module", params=TASKS, ids=lambda task: task.name)
+def task(request) -> TabletopTask:
+    return request.param()
+
+
+@pytest.fixture(scope="module")
+def twin(task: TabletopTask):
+    return build_robosuite(task.source)
+
+
+def initial_state(task: TabletopTask, seed: int = 7) -> np.ndarray:
+    return task.sample_initial_state(np.random.default_rng(seed))
+
+
+def reset_both(task: TabletopTask, twin, state: np.ndarray) -> None:
+    task.reset(state)
+    twin.reset()
+    data = twin.sim.data
+    data.qpos[:] = state[: len(data.qpos)]
+    data.qvel[:] = 0.0
+    data.qacc_warmstart[:] = 0.0
+    twin.robots[0].part_controllers["right"].update_initial_joints(state[:7])
+
+
+def attempt(task: TabletopTask, seed: int, mistake_rate: float) -> Iterator[np.ndarray]:
+    """Actions of an episode, each to be applied before the next is asked for."""
+    rng = np.random.default_rng(seed)
+    task.reset(task.sample_initial_state(rng))
+    operator = task.demonstrator(rng, mistake_rate)
+    for _ in range(task.horizon):
+        action = operator.act(task.observe())
+        if operator.finished:
+            return
+        yield action
+
+
+def succeeds(task: TabletopTask, seed: int, mistake_rate: float) -> bool:
+    return any(task.step(action) for action in attempt(task, seed, mistake_rate))
+
+
+def test_random_actions_move_both_twins_alike(task, twin):
+    reset_both(task, twin, initial_state(task))
+    for action in np.random.default_rng(0).uniform(-1.0, 1.0, (60, 7)):
+        task.step(action)
+        twin.step(action)
+        np.testing.assert_allclose(task._data.qpos, twin.sim.data.qpos, atol=1e-6)
+
+
+@pytest.mark.parametrize("mistake_rate", [0.0, 1.0])
+def test_a_demonstration_moves_both_twins_alike_and_both_call_the_same_steps_solved(
+    task, twin, mistake_rate
+):
+    seed = next(s for s in range(20) if succeeds(task, s, mistake_rate) == (mistake_rate == 0))
+    reset_both(task, twin, initial_state(task, seed))
+    solved = []
+    for action in attempt(task, seed, mistake_rate):
+        twin.step(action)
+        solved.append((task.step(action), bool(twin._check_success())))
+        np.testing.assert_allclose(task._data.qpos, twin.sim.data.qpos, atol=1e-4)
+    assert any(mine for mine, _ in solved) == (mistake_rate == 0)
+    assert all(mine == theirs for mine, theirs in solved)
+
+
+def test_observation_is_what_robosuite_observes(task, twin):
+    reset_both(task, twin, initial_state(task))
+    theirs = twin._get_observations(force_update=True)
+    names = {"stack": ("cubeA", "cubeB"), "pick-place-can": ("Can",)}.get(task.name, ("SquareNut",))
+    expected = []
+    for name in names:
+        turn = np.roll(theirs[f"{name}_quat"], 1)
+        expected += [theirs[f"{name}_pos"], turn * np.sign(turn[0])]
+    state, environment_state = task.observe().values()
+    np.testing.assert_allclose(environment_state, np.concatenate(expected), atol=1e-6)
+    np.testing.assert_allclose(state[7:10], theirs["robot0_eef_pos"], atol=1e-6)
+
+
+def test_initial_states_are_robosuites_range_and_lie_at_rest(task, twin):
+    rng = np.random.default_rng(0)
+    mine = np.array([task.sample_initial_state(rng)[9:] for _ in range(300)])
+    theirs = []
+    np.random.seed(0)
+    for _ in range(300):
+        placed = twin.placement_initializer.sample().values()
+        theirs.append(np.concatenate([pos[:2] for pos, _, thing in placed if thing.joints]))
+    theirs = np.array(theirs)
+    plane = [i + axis for i in range(0, mine.shape[1], 7) for axis in (0, 1)]
+    for column, axis in enumerate(plane):
+        spread = np.ptp(theirs[:, column])
+        quantiles = [0, 0.25, 0.5, 0.75, 1]
+        difference = np.quantile(mine[:, axis], quantiles) - np.quantile(
+            theirs[:, column], quantiles
+        )
+        assert np.abs(difference).max() < 0.15 * spread
+    task.reset(task.sample_initial_state(rng))
+    before = task.observe()["observation.environment_state"]
+    for _ in range(10):
+        assert not task.step(np.zeros(7))
+    np.testing.assert_allclose(task.observe()["observation.environment_state"], before, atol=3e-3)
+
+
+def test_equal_actions_give_equal_bits_whatever_ran_before(task):
+    state, actions = initial_state(task), np.random.default_rng(1).uniform(-1, 1, (15, 7))
+
+    def final(environment: TabletopTask) -> np.ndarray:
+        environment.reset(state)
+        for action in actions:
+            environment.step(action)
+        return np.concatenate(list(environment.observe().values()))
+
+    first = final(task)
+    succeeds(task, 3, 0.0)
+    assert np.array_equal(final(task), first)
+    assert np.array_equal(final(type(task)()), first)
+
+
+def test_both_cameras_show_the_state_they_are_asked_for(task):
+    state = initial_state(task)
+    task.reset(state)
+    overhead, wrist = (task.render(camera, 48, 48) for camera in ("overhead", "wrist"))
+    assert np.abs(overhead.astype(int) - wrist).mean() > 10
+    task.reset(initial_state(task, 8))
+    assert not np.array_equal(task.render("overhead", 48, 48), overhead)
+    task.reset(state)
+    assert np.array_equal(task.render("overhead", 48, 48), overhead)
+
+
+def test_operators_mostly_succeed_without_mistakes_and_often_fail_with_them(task):
+    careful = [succeeds(task, seed, 0.0) for seed in range(100, 112)]
+    careless = [succeeds(task, seed, 1.0) for seed in range(100, 112)]
+    assert sum(careful) >= 9
+    assert 1 <= sum(careless) <= 9
+
+
+def test_collection_keeps_both_outcomes_with_their_facts(task):
+    config = CollectConfig(task.name, successes=1, failures=1, seed=2, image_size=16)
+    recordings = list(collect(config))
+    assert {recording.success for recording in recordings} == {True, False}
+    for recording in recordings:
+        features, facts = recording.features, recording.metadata
+        assert features["observation.images.overhead"].shape[1:] == (16, 16, 3)
+        assert features["action"].shape[1:] == (7,)
+        assert facts["nearest"] >= 0
+        assert facts["height_lifted"] >= 0
+        assert recording.task == task.task
+
+
+def test_a_trivial_lapse_leaves_the_episode_as_good_as_none():
+    stack = Stack()
+
+    def rate(kind: str, share: float) -> float:
+        won = []
+        for seed in range(8):
+            rng = np.random.default_rng(seed)
+            stack.reset(stack.sample_initial_state(rng))
+            lapse = make_lapse(LARGEST, kind, share, direction=float(seed))
+            operator = ERRAND.operator(rng, Personality(), lapse)
+            solved = False
+            while not (operator.finished or solved):
+                solved = stack.step(operator.act(stack.observe()))
+            won.append(solved)
+        return float(np.mean(won))
+
+    for kind in ("off_centre", "too_high", "misplace", "drop_early"):
+        assert rate(kind, 0.02) >= 0.85, kind
+        assert rate(kind, 1.0) <= 0.3, kind
+
+
+def test_a_retry_forgets_the_lapse_and_can_save_the_episode():
+    stack, won = Stack(), []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        stack.reset(stack.sample_initial_state(rng))
+        lapse = make_lapse(LARGEST, "too_high", 1.0)
+        operator = ERRAND.operator(rng, Personality(), lapse, retry=True)
+        assert operator.mistake is lapse
+        solved = False
+        while not (operator.finished or solved):
+            solved = stack.step(operator.act(stack.observe()))
+        assert operator.mistake is None
+        won.append(solved)
+    assert np.mean(won) >= 0.8
+
+
+def test_lapses_are_drawn_over_all_kinds_and_sizes():
+    rng = np.random.default_rng(0)
+    lapses = [draw_lapse(rng, LARGEST) for _ in range(1200)]
+    for kind in LARGEST:
+        shares = [lapse.share for lapse in lapses if lapse.kind == kind]
+        assert len(shares) > 120
+        assert min(shares) < 0.05 < 0.95 < max(shares)
+
+
+def test_impossible_settings_are_named():
+    with pytest.raises(UnknownName, match="did you mean 'misplace'"):
+        make_lapse(LARGEST, "misplaced", 0.5)
+    with pytest.raises(ConfigError, match="slip of size 32"):
+        make_lapse(LARGEST, "slip", 2.0)
+    with pytest.raises(ConfigError, match="horizon 0"):
+        make_environment("stack", horizon=0)
+    with pytest.raises(ConfigError, match=r"\(23,\)"):
+        Stack().reset(np.zeros(3))
+    with pytest.raises(UnknownName, match="did you mean 'stack'"):
+        make_environment("stac")
+
+
+def test_the_cubes_of_stack_start_apart():
+    stack, rng = Stack(), np.random.default_rng(0)
+    for _ in range(50):
+        state = stack.sample_initial_state(rng)
+        red, green = state[9:11], state[16:18]
+        assert np.linalg.norm(red - green) > 2**0.5 * sum(HALF_EDGES)
+        assert np.abs([red, green]).max() <= RANGE
