@@ -2,7 +2,8 @@
 # Set up everything Outtakes needs, in .venv/ beside this folder: uv, Python 3.12, the locked
 # packages and the system libraries that draw pictures. Asks nothing; quick when nothing changed.
 #
-#     scripts/setup.sh [--browser]     --browser: also Chromium, which the tests open reports with
+#     scripts/setup.sh [--browser]     --browser: also what the tests open pages and windows with:
+#                                      Chromium, and Xvfb, a screen without a monitor
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -65,6 +66,12 @@ playwright_install() { # a root also gets the libraries that Chromium needs
     .venv/bin/playwright install "${libraries[@]}" chromium >/dev/null
 }
 
+install_screen() {
+    [ "$(uname)" = Linux ] || return 0
+    command -v Xvfb >/dev/null || apt_install xvfb ||
+        fail "without Xvfb the operator's window cannot be tested; install it and run this again"
+}
+
 # --- uv and the Python environment ---------------------------------------------------------------
 
 find_uv() { # a pyenv shim may exist and yet not run, hence --version
@@ -119,4 +126,4 @@ install_packages() {
 
 install_opengl
 install_packages
-[ "${1:-}" != --browser ] || install_browser
+[ "${1:-}" != --browser ] || { install_browser; install_screen; }

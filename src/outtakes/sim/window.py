@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import platform
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import glfw
 import numpy as np
@@ -94,7 +96,7 @@ class Window:
         glfw.destroy_window(self._handle)
 
 
-def _open(title: str, width: int, height: int) -> object:
+def _open(title: str, width: int, height: int) -> Any:
     # GLFW would tell of its troubles as warnings.
     with warnings.catch_warnings(action="ignore"):
         if not glfw.init():
@@ -116,6 +118,7 @@ def _open(title: str, width: int, height: int) -> object:
     return handle
 
 
-def _gl(name: str, *arguments: type) -> ctypes._CFuncPtr:
+def _gl(name: str, *arguments: type) -> Callable[..., None]:
     """A function of OpenGL that returns nothing."""
-    return ctypes.CFUNCTYPE(None, *arguments)(glfw.get_proc_address(name))
+    address = glfw.get_proc_address(name)
+    return ctypes.CFUNCTYPE(None, *arguments)(ctypes.cast(address, ctypes.c_void_p).value or 0)
