@@ -170,6 +170,6 @@ def _place(
         *slip,
         Leg(over, closed=True, near=0.03, turn=turn, patience=90),
         Leg(over, closed=True, near=errand.near_place, wait=errand.settle, turn=turn, patience=40),
-        Leg(put, closed=True, pace=0.5, near=0.006, turn=turn, patience=30),
+        Leg(put, closed=True, pace=0.5, near=max(errand.near_place / 2, 0.006), turn=turn, patience=30),
         *release,
     ]
