@@ -104,7 +104,7 @@ def tune(out: Path, task: str, steps: int) -> None:
 
 
 def compare_arms(out: Path, task: str, steps: int) -> None:
-    """Experiment 1 and the controls; leaves `experiment-1.json`, `rollouts.parquet`, `tables.md`."""
+    """Experiment 1 and the controls; leaves tables, comparison and rollouts in `out`."""
     lab = _lab(replace(_recipe(task, steps), rollouts=50), out)
     demos = read_demos(lab, collect_dataset(lab))
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
