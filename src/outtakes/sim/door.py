@@ -15,7 +15,7 @@ from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import Leg, View, WaypointOperator, point_down, stay
 
 if TYPE_CHECKING:
-    from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
+    from outtakes.sim.scenes import ManipulationEnv
 
 OPEN = 0.3
 """rad of the hinge from where robosuite calls the door open."""

@@ -15,7 +15,7 @@ from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import View
 
 if TYPE_CHECKING:
-    from robosuite.environments.manipulation.pick_place import PickPlace
+    from outtakes.sim.scenes import PickPlace
 
 CAN_HEIGHT = 0.06
 """m of the can's middle above the middle of the bins' floor, standing."""
