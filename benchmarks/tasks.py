@@ -23,6 +23,7 @@ from PIL import Image
 
 from outtakes.arms import Arm, mean_of
 from outtakes.data.demo import Outcome
+from outtakes.data.reading import Reading
 from outtakes.evaluation.comparison import compare
 from outtakes.ledger import write_tables
 from outtakes.recipes import QUICK, Recipe, on_task
@@ -76,7 +77,8 @@ def _scenes(task: str) -> Iterator[np.ndarray]:
 
 
 def _lab(recipe: Recipe, out: Path) -> Lab:
-    return Lab(recipe, out, workers=1, progress=_say)
+    # The quick recipe's policy sees no images, so none are recorded or read.
+    return Lab(recipe, out, workers=1, progress=_say, reading=Reading(cameras=()))
 
 
 def _say(done: int, total: int, what: str) -> None:
@@ -86,7 +88,11 @@ def _say(done: int, total: int, what: str) -> None:
 
 def _recipe(task: str, steps: int) -> Recipe:
     recipe = on_task(QUICK, task)
-    return replace(recipe, train=replace(recipe.train, steps=steps))
+    return replace(
+        recipe,
+        collect=replace(recipe.collect, cameras=()),
+        train=replace(recipe.train, steps=steps),
+    )
 
 
 def tune(out: Path, task: str, steps: int) -> None:
@@ -94,7 +100,7 @@ def tune(out: Path, task: str, steps: int) -> None:
     recipe = _recipe(task, steps)
     recipe = replace(
         recipe,
-        collect=replace(recipe.collect, seed=1001, cameras=()),
+        collect=replace(recipe.collect, seed=1001),
         state_seed=777,
         rollouts=30,
     )

@@ -9,7 +9,6 @@ import numpy as np
 
 from outtakes.errors import ConfigError, UnknownName
 
-
 _UNITS = {"slip": "control steps", "half_pressed": "rad"}
 
 
