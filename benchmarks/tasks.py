@@ -1,6 +1,7 @@
 """Experiment 1 and the controls on the tabletop tasks other than Lift.
 
     python -m benchmarks.tasks operator TASK [...]       how often the scripted operator succeeds
+    python -m benchmarks.tasks pictures              docs/tasks.png
     python -m benchmarks.tasks tune OUT TASK STEPS       ACT on 50 successes, on tuning data
     python -m benchmarks.tasks compare OUT TASK [STEPS]  all arms, on the data that is reported
 
@@ -13,14 +14,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from outtakes.arms import Arm, mean_of
 from outtakes.data.demo import Outcome
+from outtakes.data.reading import Reading
 from outtakes.evaluation.comparison import compare
 from outtakes.ledger import write_tables
 from outtakes.recipes import QUICK, Recipe, on_task
@@ -29,6 +32,8 @@ from outtakes.sim.environment import make_environment
 from outtakes.stages import Lab, collect_dataset, read_demos, run_arms
 from outtakes.study import BASELINE, RANKED, control_arms, experiment_1_arms
 
+TABLETOP = ("lift", "stack", "pick-place-can", "nut-assembly-square", "door")
+PICTURES = Path(__file__).parents[1] / "docs" / "tasks.png"
 ATTEMPTS, OPERATOR_SEED = 60, 9001
 TUNING_SEEDS, REPORTED_SEEDS = (100, 101), tuple(range(5))
 
@@ -51,8 +56,29 @@ def operator(tasks: Sequence[str]) -> None:
             print(json.dumps(facts), flush=True)
 
 
+def pictures() -> None:
+    """One demonstration of each task, a row each: at the start, half way and solved."""
+    rows = [np.hstack(list(_scenes(task))) for task in TABLETOP]
+    Image.fromarray(np.vstack(rows)).quantize(256).save(PICTURES, optimize=True)
+
+
+def _scenes(task: str) -> Iterator[np.ndarray]:
+    environment = make_environment(task)
+    config = CollectConfig(task, seed=OPERATOR_SEED, mistake_rate=0.0)
+    attempts = (simulate_attempt(config, environment, i) for i in range(ATTEMPTS))
+    attempt = next(attempt for attempt in attempts if attempt.success)
+    actions = attempt.features["action"]
+    environment.reset(attempt.initial_state)
+    for frame, action in enumerate(actions):
+        if frame in (0, len(actions) // 2, len(actions) - 1):
+            yield environment.render("overhead", 160, 160)
+            yield environment.render("wrist", 160, 160)
+        environment.step(action)
+
+
 def _lab(recipe: Recipe, out: Path) -> Lab:
-    return Lab(recipe, out, workers=1, progress=_say)
+    # The quick recipe's policy sees no images, so none are recorded or read.
+    return Lab(recipe, out, workers=1, progress=_say, reading=Reading(cameras=()))
 
 
 def _say(done: int, total: int, what: str) -> None:
@@ -62,7 +88,11 @@ def _say(done: int, total: int, what: str) -> None:
 
 def _recipe(task: str, steps: int) -> Recipe:
     recipe = on_task(QUICK, task)
-    return replace(recipe, train=replace(recipe.train, steps=steps))
+    return replace(
+        recipe,
+        collect=replace(recipe.collect, cameras=()),
+        train=replace(recipe.train, steps=steps),
+    )
 
 
 def tune(out: Path, task: str, steps: int) -> None:
@@ -70,7 +100,7 @@ def tune(out: Path, task: str, steps: int) -> None:
     recipe = _recipe(task, steps)
     recipe = replace(
         recipe,
-        collect=replace(recipe.collect, seed=1001, cameras=()),
+        collect=replace(recipe.collect, seed=1001),
         state_seed=777,
         rollouts=30,
     )
@@ -80,7 +110,7 @@ def tune(out: Path, task: str, steps: int) -> None:
 
 
 def compare_arms(out: Path, task: str, steps: int) -> None:
-    """Experiment 1 and the controls; leaves `experiment-1.json`, `rollouts.parquet`, `tables.md`."""
+    """Experiment 1 and the controls; leaves tables, comparison and rollouts in `out`."""
     lab = _lab(replace(_recipe(task, steps), rollouts=50), out)
     demos = read_demos(lab, collect_dataset(lab))
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
@@ -94,9 +124,11 @@ def compare_arms(out: Path, task: str, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "operator":
-        operator(sys.argv[2:])
-    else:
-        chosen_steps = int(sys.argv[4]) if len(sys.argv) > 4 else QUICK.train.steps
-        run = tune if sys.argv[1] == "tune" else compare_arms
-        run(Path(sys.argv[2]), sys.argv[3], chosen_steps)
+    match sys.argv[1:]:
+        case ["operator", *chosen]:
+            operator(chosen)
+        case ["pictures"]:
+            pictures()
+        case [verb, folder, chosen, *steps]:
+            run = {"tune": tune, "compare": compare_arms}[verb]
+            run(Path(folder), chosen, int(steps[0]) if steps else QUICK.train.steps)

@@ -15,7 +15,7 @@ from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import Leg, View, WaypointOperator, point_down, stay
 
 if TYPE_CHECKING:
-    from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
+    from outtakes.sim.scenes import ManipulationEnv
 
 OPEN = 0.3
 """rad of the hinge from where robosuite calls the door open."""
@@ -26,16 +26,14 @@ YAWS = (-np.pi / 2 - 0.25, -np.pi / 2)
 HEIGHT = 1.1
 """m of its middle."""
 LARGEST: Mapping[str, float] = {
-    "off_handle": 0.06,
-    "too_high": 0.06,
+    "off_handle": 0.09,
     "half_pressed": 1.1,
-    "let_go": 0.14,
-    "give_up": 0.14,
+    "let_go": 0.2,
+    "give_up": 0.2,
 }
 """Kinds of mistakes with the largest size of each.
 
-- off_handle: m along the handle, or beyond its end, between where the fingers close and should.
-- too_high: m above the handle where they close.
+- off_handle: m towards the handle's end, or beyond, between where the fingers close and should.
 - half_pressed: rad by which the handle is not pressed down.
 - let_go: m of way still to pull when the fingers let go.
 - give_up: m of way still to pull when the operator stops.
@@ -62,7 +60,7 @@ def _size(lapse: Lapse | None, kind: str) -> float:
 
 def plan_of(person: Personality, lapse: Lapse | None) -> Sequence[Leg]:
     """Reach over the handle, take it, press it down, pull."""
-    wrong = np.array([-_size(lapse, "off_handle"), 0.0, _size(lapse, "too_high")])
+    wrong = np.array([-_size(lapse, "off_handle"), 0.0, 0.0])
     hover = np.array([0.0, 0.0, person.hover])
     press = max(0.0, _PRESS - _size(lapse, "half_pressed"))
     short = max(_size(lapse, "let_go"), _size(lapse, "give_up"))

@@ -9,6 +9,8 @@ import numpy as np
 
 from outtakes.errors import ConfigError, UnknownName
 
+_UNITS = {"slip": "control steps", "half_pressed": "rad"}
+
 
 @dataclass(frozen=True)
 class Lapse:
@@ -51,7 +53,8 @@ def make_lapse(
     """A mistake by its kind and its share of the largest.
 
     Args:
-        largest: kind -> largest size, in m, or in control steps for "slip".
+        largest: kind -> largest size, in m; in control steps for "slip", in rad for
+            "half_pressed".
         kind: one of them.
         share: in [0, 1].
         direction: rad.
@@ -62,7 +65,7 @@ def make_lapse(
     """
     if kind not in largest:
         raise UnknownName("mistake", kind, largest)
-    unit = "control steps" if kind == "slip" else "m"
+    unit = _UNITS.get(kind, "m")
     return Lapse(kind, share * largest[kind], largest[kind], unit, direction)
 
 

@@ -15,7 +15,7 @@ from outtakes.sim.scenes import SceneSource, build_robosuite
 from outtakes.sim.tabletop import TabletopTask, about_vertical
 
 if TYPE_CHECKING:
-    from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
+    from outtakes.sim.scenes import ManipulationEnv
 
 CUBE_HALF_EDGE = 0.021
 """m; robosuite draws it from [0.020, 0.022] whenever it builds the scene, we take the middle."""

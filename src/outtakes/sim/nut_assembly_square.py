@@ -15,7 +15,7 @@ from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import View
 
 if TYPE_CHECKING:
-    from robosuite.environments.manipulation.nut_assembly import NutAssembly
+    from outtakes.sim.scenes import NutAssembly
 
 PEG = np.array([0.23, 0.1])
 """m; the square peg's place on the table."""

@@ -155,21 +155,21 @@ def _place(
     def back(view: View, start: View) -> np.ndarray:
         return start.hand + [0.0, 0.0, errand.retreat]
 
-    turn = errand.carry_turn
+    turn, near = errand.carry_turn, errand.near_place
     release = [
         Leg(stay, near=1.0, wait=4),
         Leg(back, near=0.02, patience=30),
     ]
     short = max(_size(lapse, "drop_early"), _size(lapse, "give_up"))
     if short:
-        stop = Leg(over, closed=True, near=max(short, errand.near_place), turn=turn, patience=90)
+        stop = Leg(over, closed=True, near=max(short, near), turn=turn, patience=90)
         return [stop, *(release if _size(lapse, "drop_early") else [])]
     opened = round(_size(lapse, "slip"))
     slip = [Leg(over, near=0.0, turn=turn, patience=opened)] if opened else []
     return [
         *slip,
         Leg(over, closed=True, near=0.03, turn=turn, patience=90),
-        Leg(over, closed=True, near=errand.near_place, wait=errand.settle, turn=turn, patience=40),
-        Leg(put, closed=True, pace=0.5, near=0.006, turn=turn, patience=30),
+        Leg(over, closed=True, near=near, wait=errand.settle, turn=turn, patience=40),
+        Leg(put, closed=True, pace=0.5, near=max(near / 2, 0.006), turn=turn, patience=30),
         *release,
     ]

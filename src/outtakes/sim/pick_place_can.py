@@ -15,10 +15,10 @@ from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import View
 
 if TYPE_CHECKING:
-    from robosuite.environments.manipulation.pick_place import PickPlace
+    from outtakes.sim.scenes import PickPlace
 
-CAN_HALF_HEIGHT = 0.06
-"""m from the can's origin to its bottom."""
+CAN_HEIGHT = 0.06
+"""m of the can's middle above the middle of the bins' floor, standing."""
 START = np.array([[-0.01, 0.21], [-0.41, -0.09]])
 """m; from and to where the can starts along x, then along y: the middle of the first bin."""
 GOAL = np.array([[0.1, 0.295], [0.28, 0.525], [0.8, 0.9]])
@@ -45,11 +45,12 @@ def _keep_the_can(environment: PickPlace) -> None:
 
 
 def _can(view: View) -> np.ndarray:
-    return view.objects[:3]
+    return view.objects[:3] + [0.0, 0.0, 0.01]
 
 
 def _quarter(view: View) -> np.ndarray:
-    return np.array([*GOAL[:2].mean(axis=1), 0.92])
+    # Short of the middle, which is at the end of the arm's reach.
+    return np.array([0.155, 0.36, 0.92])
 
 
 ERRAND = Errand(
@@ -57,7 +58,8 @@ ERRAND = Errand(
     place=_quarter,
     carry_height=0.08,
     raise_height=0.16,
-    placing_sd=0.02,
+    placing_sd=0.015,
+    near_place=0.024,
     largest={**LARGEST, "misplace": 0.25, "drop_early": 0.4, "give_up": 0.4},
 )
 """What the operator is about."""
@@ -72,7 +74,7 @@ class PickPlaceCan(TabletopTask):
 
     name = "pick-place-can"
     task = "put the can into its quarter of the dark bin"
-    own_horizon = 250
+    own_horizon = 240
     source = SceneSource(
         module="pick_place",
         environment="PickPlaceCan",
@@ -88,7 +90,7 @@ class PickPlaceCan(TabletopTask):
         """Arm near its home, can upright anywhere in its range and at any yaw; (16,)."""
         arm = self._sample_arm(rng)
         x, y = rng.uniform(*START.T)
-        z = self._scene.table_height + 0.02 + CAN_HALF_HEIGHT
+        z = self._scene.table_height + CAN_HEIGHT
         return np.concatenate([arm, [x, y, z], about_vertical(rng.uniform(0.0, 2 * np.pi))])
 
     def demonstrator(self, rng: np.random.Generator, mistake_rate: float) -> Demonstrator:

@@ -25,6 +25,8 @@ from outtakes.sim.rendering import Renderer
 
 if TYPE_CHECKING:
     from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
+    from robosuite.environments.manipulation.nut_assembly import NutAssembly as NutAssembly
+    from robosuite.environments.manipulation.pick_place import PickPlace as PickPlace
 
 FPS = 20
 """Control steps a second."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-
 import numpy as np
 
 from outtakes.sim.demonstrator import Demonstrator
