@@ -3,7 +3,7 @@
     python -m benchmarks.metaworld operator [TASK ...]   results/metaworld/operator.json
     python -m benchmarks.metaworld tune OUT TASK [...]    ACT on 50 successes, on tuning data
 
-`operator` makes 20 attempts at each task without mistakes and 20 with, of seed 9001. `tune` takes
+`operator` makes 12 attempts at each task without mistakes and 12 with, of seed 9001. `tune` takes
 demonstrations of collection seed 1001, training seed 100 and 30 initial states of seed
 777, none of which any reported table uses.
 """
@@ -31,7 +31,7 @@ from outtakes.sim.metaworld_tasks import INSTRUCTIONS, PREFIX
 from outtakes.stages import record
 
 OPERATOR = Path(__file__).parents[1] / "results" / "metaworld" / "operator.json"
-ATTEMPTS, SEED, MISTAKE_RATE = 20, 9001, 0.75
+ATTEMPTS, SEED, MISTAKE_RATE = 12, 9001, 0.75
 TUNING_SEED = 100
 
 

@@ -271,7 +271,7 @@ def test_collect_train_and_evaluate_from_the_command_line(tmp_path):
     short = ("--recipe", "smoke", "--steps", 2, "--chunk", 16, "--seeds", 0)
     done("train", dataset, *short, "--out", runs)
     run = runs / "runs" / "act-pb" / "seed-0"
-    rolled = ("--recipe", "smoke", "--rollouts", 1, "--out", tmp_path / "evaluation")
+    rolled = ("--recipe", "smoke", "--rollouts", 2, "--out", tmp_path / "evaluation")
     called = done("evaluate", run, "--task", "metaworld-push-v3", *rolled, "--json")
     assert '"act-pb"' in called.out
     assert "expects state" in refused("evaluate", run, "--task", "metaworld-assembly-v3", *rolled)
