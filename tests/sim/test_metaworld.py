@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.sim import metaworld
 from outtakes.sim.environment import make_environment
 from outtakes.sim.metaworld import MetaWorldTask
 from outtakes.sim.metaworld_operator import (
@@ -280,3 +281,10 @@ def test_collect_train_and_evaluate_from_the_command_line(tmp_path):
 def test_an_unknown_task_is_refused_in_one_line(tmp_path):
     line = refused("collect", "metaworld-push", "--out", tmp_path / "dataset")
     assert "did you mean 'metaworld-push-v3'" in line and len(line) < 300
+
+
+def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch):
+    metaworld._prototype.cache_clear()
+    monkeypatch.setitem(sys.modules, "metaworld.env_dict", None)
+    line = refused("collect", "metaworld-door-lock-v3", "--out", tmp_path / "dataset")
+    assert line == "metaworld is not installed: pip install 'outtakes[metaworld]'"
