@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.sim import metaworld
 from outtakes.sim.environment import make_environment
 from outtakes.sim.metaworld import MetaWorldTask
 from outtakes.sim.metaworld_operator import (
@@ -271,7 +272,7 @@ def test_collect_train_and_evaluate_from_the_command_line(tmp_path):
     short = ("--recipe", "smoke", "--steps", 2, "--chunk", 16, "--seeds", 0)
     done("train", dataset, *short, "--out", runs)
     run = runs / "runs" / "act-pb" / "seed-0"
-    rolled = ("--recipe", "smoke", "--rollouts", 1, "--out", tmp_path / "evaluation")
+    rolled = ("--recipe", "smoke", "--rollouts", 2, "--out", tmp_path / "evaluation")
     called = done("evaluate", run, "--task", "metaworld-push-v3", *rolled, "--json")
     assert '"act-pb"' in called.out
     assert "expects state" in refused("evaluate", run, "--task", "metaworld-assembly-v3", *rolled)
@@ -280,3 +281,10 @@ def test_collect_train_and_evaluate_from_the_command_line(tmp_path):
 def test_an_unknown_task_is_refused_in_one_line(tmp_path):
     line = refused("collect", "metaworld-push", "--out", tmp_path / "dataset")
     assert "did you mean 'metaworld-push-v3'" in line and len(line) < 300
+
+
+def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch):
+    metaworld._prototype.cache_clear()
+    monkeypatch.setitem(sys.modules, "metaworld.env_dict", None)
+    line = refused("collect", "metaworld-door-lock-v3", "--out", tmp_path / "dataset")
+    assert line == "metaworld is not installed: pip install 'outtakes[metaworld]'"

@@ -140,7 +140,9 @@ class MetaWorldTask:
             ConfigError: when the state does not fit the task.
         """
         self._environment = self._prototype.environment(self._model, self._data)
-        size = self._environment._random_reset_space.low.shape
+        random = self._environment._random_reset_space
+        assert random is not None, "every task has one"
+        size = random.low.shape
         if np.shape(initial_state) != size:
             raise ConfigError(
                 f"initial state of shape {np.shape(initial_state)}",
