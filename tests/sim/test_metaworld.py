@@ -275,7 +275,7 @@ def test_collect_train_and_evaluate_from_the_command_line(tmp_path):
     rolled = ("--recipe", "smoke", "--rollouts", 2, "--out", tmp_path / "evaluation")
     called = done("evaluate", run, "--task", "metaworld-push-v3", *rolled, "--json")
     assert '"act-pb"' in called.out
-    assert "expects state" in refused("evaluate", run, "--task", "metaworld-assembly-v3", *rolled)
+    assert "expects state" in refused("evaluate", run, "--task", "metaworld-stick-pull-v3", *rolled)
 
 
 def test_an_unknown_task_is_refused_in_one_line(tmp_path):
