@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from outtakes.sim.demonstrator import Demonstrator
 from outtakes.sim.lapse import Lapse, draw_lapse
 from outtakes.sim.personality import Personality
-from outtakes.sim.scenes import SceneSource
+from outtakes.sim.scenes import RobosuiteEnvironment, SceneSource
 from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import Leg, View, WaypointOperator, point_down, stay
-
-if TYPE_CHECKING:
-    from outtakes.sim.scenes import ManipulationEnv
 
 OPEN = 0.3
 """rad of the hinge from where robosuite calls the door open."""
@@ -47,7 +43,7 @@ _PULL = 0.26
 _ROUGHNESS = 0.5
 
 
-def _may_stand_anywhere(environment: ManipulationEnv) -> None:
+def _may_stand_anywhere(environment: RobosuiteEnvironment) -> None:
     """Let the state say where the door stands, not the model that all environments share."""
     for body in environment.model.worldbody.iter("body"):
         if body.get("name") == "Door_main":

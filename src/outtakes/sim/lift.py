@@ -6,16 +6,12 @@ Set-up as in arXiv 2605.07560, section 4.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from outtakes.sim.lift_operator import LiftOperator
-from outtakes.sim.scenes import SceneSource, build_robosuite
+from outtakes.sim.scenes import RobosuiteEnvironment, SceneSource, build_robosuite
 from outtakes.sim.tabletop import TabletopTask, about_vertical
-
-if TYPE_CHECKING:
-    from outtakes.sim.scenes import ManipulationEnv
 
 CUBE_HALF_EDGE = 0.021
 """m; robosuite draws it from [0.020, 0.022] whenever it builds the scene, we take the middle."""
@@ -25,7 +21,7 @@ SUCCESS_HEIGHT = 0.04
 """m of the cube's centre above the table top, as in robosuite."""
 
 
-def _fix_cube_size(environment: ManipulationEnv) -> None:
+def _fix_cube_size(environment: RobosuiteEnvironment) -> None:
     for geom in environment.model.worldbody.iter("geom"):
         if geom.get("name") in ("cube_g0", "cube_g0_vis"):
             geom.set("size", " ".join([str(CUBE_HALF_EDGE)] * 3))
@@ -39,7 +35,7 @@ _SOURCE = SceneSource(
 )
 
 
-def build_robosuite_lift(image_size: int | None = None) -> ManipulationEnv:
+def build_robosuite_lift(image_size: int | None = None) -> RobosuiteEnvironment:
     """robosuite's own Lift on exactly our scene: the slow twin of `Lift`.
 
     Args:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from outtakes.sim.demonstrator import Demonstrator
 from outtakes.sim.pick_and_place import LARGEST, Errand
 from outtakes.sim.pick_place_can import LET_GO_OF
-from outtakes.sim.scenes import SceneSource, keep_objects
+from outtakes.sim.scenes import RobosuiteEnvironment, SceneSource, keep_objects
 from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import View
-
-if TYPE_CHECKING:
-    from outtakes.sim.scenes import NutAssembly
 
 PEG = np.array([0.23, 0.1])
 """m; the square peg's place on the table."""
@@ -32,7 +28,7 @@ _GRASP = 0.064
 """m from the nut's centre to where its handle is grasped; nearer, the fingers hit its frame."""
 
 
-def _keep_the_square_nut(environment: NutAssembly) -> None:
+def _keep_the_square_nut(environment: RobosuiteEnvironment) -> None:
     """Take the round nut out of the scene: robosuite drops it beside the table."""
     environment.nuts = environment.nuts[:1]
     keep_objects(environment, ("SquareNut",))
@@ -104,7 +100,7 @@ class NutAssemblySquare(TabletopTask):
         module="nut_assembly",
         environment="NutAssemblySquare",
         overhead={"pos": "0.55 0.05 1.6", "xyaxes": "0 1 0 -0.84 0 0.543", "fovy": "42"},
-        adapt=_keep_the_square_nut,  # pyright: ignore[reportArgumentType]
+        adapt=_keep_the_square_nut,
     )
 
     def __init__(self, horizon: int | None = None) -> None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MethodType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from outtakes.sim.demonstrator import Demonstrator
 from outtakes.sim.pick_and_place import LARGEST, Errand
-from outtakes.sim.scenes import SceneSource, keep_objects
+from outtakes.sim.scenes import RobosuiteEnvironment, SceneSource, keep_objects
 from outtakes.sim.tabletop import TabletopTask, about_vertical
 from outtakes.sim.waypoint_operator import View
-
-if TYPE_CHECKING:
-    from outtakes.sim.scenes import PickPlace
 
 CAN_HEIGHT = 0.06
 """m of the can's middle above the middle of the bins' floor, standing."""
@@ -28,7 +24,7 @@ LET_GO_OF = float(np.arctanh(0.4)) / 10
 _CAN = 3
 
 
-def _keep_the_can(environment: PickPlace) -> None:
+def _keep_the_can(environment: RobosuiteEnvironment) -> None:
     """Take milk, bread and cereal out of the scene: robosuite drops them beside it."""
     environment.objects, environment.visual_objects = (
         things[_CAN:] for things in (environment.objects, environment.visual_objects)
@@ -79,7 +75,7 @@ class PickPlaceCan(TabletopTask):
         module="pick_place",
         environment="PickPlaceCan",
         overhead={"pos": "0.6 0.03 1.75", "xyaxes": "0 1 0 -0.84 0 0.543", "fovy": "52"},
-        adapt=_keep_the_can,  # pyright: ignore[reportArgumentType]
+        adapt=_keep_the_can,
     )
 
     def __init__(self, horizon: int | None = None) -> None:

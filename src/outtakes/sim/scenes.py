@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import Any
 from xml.etree import ElementTree
 
 import mujoco
@@ -23,15 +23,12 @@ import numpy as np
 from outtakes.sim.osc import PandaIndices
 from outtakes.sim.rendering import Renderer
 
-if TYPE_CHECKING:
-    from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
-    from robosuite.environments.manipulation.nut_assembly import NutAssembly as NutAssembly
-    from robosuite.environments.manipulation.pick_place import PickPlace as PickPlace
-
 FPS = 20
 """Control steps a second."""
 CAMERAS = {"overhead": "overhead", "wrist": "robot0_eye_in_hand"}
 """Our name of each camera -> its name in the model."""
+type RobosuiteEnvironment = Any
+"""robosuite declares no types: its attributes are all None to a type checker."""
 _MODULES = "robosuite.environments.manipulation"
 
 
@@ -45,18 +42,18 @@ class SceneSource:
     """The class there, for example "Lift"."""
     overhead: Mapping[str, str]
     """Attributes of the overhead camera that is hung into the scene."""
-    adapt: Callable[[ManipulationEnv], None]
+    adapt: Callable[[RobosuiteEnvironment], None]
     """Changes the scene after robosuite has put it together and before it is compiled."""
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
 
-def leave_as_it_is(environment: ManipulationEnv) -> None:
+def leave_as_it_is(environment: RobosuiteEnvironment) -> None:
     """The adaptation that changes nothing."""
 
 
-def build_robosuite(source: SceneSource, image_size: int | None = None) -> ManipulationEnv:
+def build_robosuite(source: SceneSource, image_size: int | None = None) -> RobosuiteEnvironment:
     """robosuite's own environment on exactly our scene: the slow twin of a task.
 
     Args:
@@ -70,7 +67,7 @@ def build_robosuite(source: SceneSource, image_size: int | None = None) -> Manip
         class Adapted(own):
             def _load_model(self) -> None:
                 super()._load_model()
-                source.adapt(self)  # pyright: ignore[reportArgumentType]
+                source.adapt(self)
                 camera = {"name": "overhead", "mode": "fixed", **source.overhead}
                 ElementTree.SubElement(self.model.worldbody, "camera", camera)
 
@@ -87,7 +84,7 @@ def build_robosuite(source: SceneSource, image_size: int | None = None) -> Manip
         )
 
 
-def keep_objects(environment: ManipulationEnv, names: tuple[str, ...]) -> None:
+def keep_objects(environment: RobosuiteEnvironment, names: tuple[str, ...]) -> None:
     """Take all other objects out of a scene that robosuite has put together."""
     from robosuite.models.tasks import ManipulationTask
 
@@ -132,7 +129,7 @@ class Scene:
 def load_scene(source: SceneSource) -> Scene:
     """Build and compile a scene, once in a process."""
     environment = build_robosuite(source)
-    model = environment.sim.model._model  # pyright: ignore[reportOptionalMemberAccess]
+    model = environment.sim.model._model
     robot = environment.robots[0]
     fingers = [f"gripper0_right_gripper_finger_joint{i}" for i in (1, 2)]
     arena = environment.model.mujoco_arena

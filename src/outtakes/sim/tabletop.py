@@ -66,17 +66,17 @@ class TabletopTask(ABC):
         ConfigError: when the horizon is not positive.
     """
 
-    name: ClassVar[str]
-    task: ClassVar[str]
+    name: str
+    task: str
     own_horizon: ClassVar[int]
     """Control steps after which a rollout counts as failed, when not given."""
     source: ClassVar[SceneSource]
     """robosuite's scene."""
     standing: ClassVar[tuple[str, ...]] = ()
     """Bodies that stand elsewhere in each episode but do not move: mocap bodies of the model."""
-    fps: ClassVar[int] = FPS
-    action_size: ClassVar[int] = ACTION_SIZE
-    cameras: ClassVar[tuple[str, ...]] = tuple(CAMERAS)
+    fps: int = FPS
+    action_size: int = ACTION_SIZE
+    cameras: tuple[str, ...] = tuple(CAMERAS)
 
     def __init__(self, horizon: int | None = None) -> None:
         if horizon is not None and horizon < 1:
