@@ -6,7 +6,7 @@ import importlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -16,12 +16,14 @@ import pytest
 from safetensors import safe_open
 
 from outtakes.arms import Arm, Job, _evaluation_settings
-from outtakes.data.demo import Outcome
+from outtakes.data.demo import Outcome, Provenance
 from outtakes.data.frames import save_cache
+from outtakes.data.subset import VideoFiles
 from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.export import _content
 from outtakes.files import write_json
 from outtakes.importers.manifest import FILE as MANIFEST
 from outtakes.importers.manifest import Imported, Manifest, Skipped
@@ -30,7 +32,7 @@ from outtakes.ledger import write_setup
 from outtakes.recipes import SMOKE
 from outtakes.review.decisions import Change
 from outtakes.review.sidecars import Sidecars
-from outtakes.selection.select import select
+from outtakes.selection.select import Choice, Selection, select
 from outtakes.stages import Lab
 from outtakes.triage import BASELINE, ActionErrors
 from tests.demos import make_demos, train_small
@@ -242,10 +244,18 @@ def write_manifest(path: Path) -> None:
     (path.parent / MANIFEST).rename(path)
 
 
+def write_export(path: Path) -> None:
+    demos = replace(make_demos(), provenance=Provenance(skipped={99: "damaged"}))
+    selection = Selection("a test", demos.content_hash, "low", [Choice(0, True, "success")])
+    outcomes = dict(zip(demos.episode_indices.tolist(), demos.successes.tolist(), strict=True))
+    write_json(path, "export", 1, _content(demos, selection, outcomes, VideoFiles(cut=1)))
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [
         ("import.json", write_manifest),
+        ("export.json", write_export),
         ("scores.json", write_scores),
         ("selection.json", write_selection),
         ("comparison.json", write_comparison),
