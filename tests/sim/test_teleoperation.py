@@ -249,6 +249,12 @@ def test_what_cannot_work_is_refused_before_a_window_opens(display, tmp_path, ar
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_task_with_other_actions_is_refused_before_a_window_opens(display, tmp_path):
+    arguments = ("collect", "metaworld-reach-v3", "--operator", "keyboard")
+    assert "choose one of robosuite's tasks" in refused(*arguments, "--out", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_is_taken_is_refused_and_left_alone(collected):
     before = fingerprint(collected)
     line = refused("collect", "lift", "--operator", "keyboard", "--out", collected)

@@ -14,6 +14,7 @@ from enum import Enum
 
 import numpy as np
 
+from outtakes.errors import ConfigError
 from outtakes.sim.collect import Attempt
 from outtakes.sim.devices import Device, open_device
 from outtakes.sim.environment import Environment
@@ -61,6 +62,7 @@ def teleoperate(
         say: told what happens, in words.
 
     Raises:
+        ConfigError: when a setting or the environment cannot work.
         MachineError: when the display or the device is missing.
     """
     device = open_device(config.operator, config.speed)
@@ -73,10 +75,11 @@ def teleoperate(
         while not config.satisfied(takes):
             say(f"take {len(takes) + 1}, attempt {number}: ready")
             ending, take = stage.record(number)
-            say(f"attempt {number}: {_told(ending, take)}")
             if take is not None:
                 keep(take)
                 takes.append(take)
+            say(f"attempt {number}: {_told(ending, take)}")
+            if take is not None:
                 ending = stage.show_verdict(take)
             if ending is Ending.STOP:
                 return
@@ -84,9 +87,19 @@ def teleoperate(
 
 
 def _warm_up(environment: Environment) -> None:
-    """Compile and load what the first step needs, which takes seconds."""
+    """Compile and load what the first step needs, which takes seconds.
+
+    Raises:
+        ConfigError: when the environment cannot be moved by a device.
+    """
     environment.reset(environment.sample_initial_state(np.random.default_rng(0)))
-    environment.step(np.zeros(7))
+    try:
+        environment.step(np.zeros(7))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{environment.name} takes other actions than 7-D pose deltas with a gripper",
+            remedy="choose one of robosuite's tasks, such as lift",
+        ) from error
 
 
 def _told(ending: Ending, take: Take | None) -> str:
