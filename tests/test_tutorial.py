@@ -70,16 +70,10 @@ def test_no_public_name_is_hidden_by_a_module() -> None:
     assert not modules & set(outtakes.__all__)
 
 
-def test_importing_it_is_quick() -> None:
-    code = (
-        "import sys, time\n"
-        "start = time.process_time()\n"
-        "import outtakes\n"
-        "print(time.process_time() - start, {'numpy', 'torch'} & set(sys.modules))"
-    )
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, outtakes; print({'numpy', 'torch'} & set(sys.modules))"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    seconds, heavy = finished.stdout.split(" ", 1)
-    assert float(seconds) < 0.15 and heavy.strip() == "set()"
+    assert finished.stdout.strip() == "set()"
 
 
 MISTAKES = {
