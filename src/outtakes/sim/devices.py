@@ -35,6 +35,9 @@ with redirect_stdout(io.StringIO()):
 DEVICES = ("keyboard", "spacemouse")
 """Names that `open_device` knows."""
 
+POSE_DELTAS = 7
+"""Size of the actions that devices give: translation, rotation, gripper."""
+
 _ARROWS = {"up": Key.up, "down": Key.down, "left": Key.left, "right": Key.right}
 _CHARACTERS = ".;opyher"
 # What robosuite's devices make of one held key, or of a push to the stop, at sensitivity 1 before

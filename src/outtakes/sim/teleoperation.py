@@ -16,7 +16,7 @@ import numpy as np
 
 from outtakes.errors import ConfigError
 from outtakes.sim.collect import Attempt
-from outtakes.sim.devices import Device, open_device
+from outtakes.sim.devices import POSE_DELTAS, Device, open_device
 from outtakes.sim.environment import Environment
 from outtakes.sim.person import PersonConfig
 from outtakes.sim.screen import Phase, Screen, Status
@@ -65,6 +65,11 @@ def teleoperate(
         ConfigError: when a setting or the environment cannot work.
         MachineError: when the display or the device is missing.
     """
+    if environment.action_size != POSE_DELTAS:
+        raise ConfigError(
+            f"{environment.name} takes other actions than 7-D pose deltas with a gripper",
+            remedy="choose one of robosuite's tasks, such as lift",
+        )
     device = open_device(config.operator, config.speed)
     controls = {**device.controls, **_CONTROLS}
     _warm_up(environment)
@@ -87,19 +92,9 @@ def teleoperate(
 
 
 def _warm_up(environment: Environment) -> None:
-    """Compile and load what the first step needs, which takes seconds.
-
-    Raises:
-        ConfigError: when the environment cannot be moved by a device.
-    """
+    """Compile and load what the first step needs, which takes seconds."""
     environment.reset(environment.sample_initial_state(np.random.default_rng(0)))
-    try:
-        environment.step(np.zeros(7))
-    except ConfigError as error:
-        raise ConfigError(
-            f"{environment.name} takes other actions than 7-D pose deltas with a gripper",
-            remedy="choose one of robosuite's tasks, such as lift",
-        ) from error
+    environment.step(np.zeros(environment.action_size))
 
 
 def _told(ending: Ending, take: Take | None) -> str:
@@ -168,7 +163,7 @@ class Stage:
             else:
                 self.device.release(event.key)
         action = self.device.act()
-        return (Ending.REDO, np.zeros(7)) if action is None else (ending, action)
+        return (Ending.REDO, np.zeros(POSE_DELTAS)) if action is None else (ending, action)
 
     def _draw(self, phase: Phase, steps: int, until: float) -> None:
         successes = sum(take.attempt.success for take in self.takes)
