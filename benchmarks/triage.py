@@ -18,12 +18,12 @@ from benchmarks.side_by_side import Row, seconds
 RECIPE = "brisk"
 
 
-def beyond_training(folder: Path, repeats: int = 2) -> Row:
+def beyond_training(folder: Path, repeats: int = 1) -> Row:
     """`outtakes triage` on 100 episodes of Lift, from nothing: its training and all the rest.
 
     Args:
         folder: where demonstrations are kept.
-        repeats: runs, each into a folder of its own and with a frame cache of its own.
+        repeats: runs, each into a folder and with a frame cache of its own; one takes minutes.
     """
     demonstrations(folder)
     times = [_run(folder / "dataset") for _ in range(repeats)]
