@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from outtakes.cli.verb import Verb, check_writable, given
 from outtakes.console import Console
-from outtakes.errors import MachineError
+from outtakes.errors import CheckpointError, MachineError
 
 PLUGIN = "lerobot_policy_outtakes"
 
@@ -28,6 +28,13 @@ class Convert(Verb):
 
     def run(self, console: Console) -> None:
         """Convert and say where."""
+        if not self.source.is_dir():
+            raise CheckpointError(
+                "no such folder",
+                where=self.source,
+                remedy="give a run folder or a pretrained_model folder",
+            )
+        # Imports LeRobot, which takes seconds.
         try:
             from lerobot_policy_outtakes.policy_to_run import to_run
             from lerobot_policy_outtakes.run_to_policy import is_run, to_pretrained

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from outtakes.cli.reads import Labelled, Reads
-from outtakes.cli.verb import check_writable
+from outtakes.cli.verb import check_exists, check_writable
 from outtakes.console import Console
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Export(Reads):
         self._check_push()
         wanted, home = Wanted(self.lerobot, self.weights), local_folder(self.dataset)
         check_place(self.out, home)
+        for file in (self.select, self.scores):
+            check_exists(file)
         folder = self.out.absolute().parent
         demos = read_demos(self.reading_lab(recipe(self.recipe), folder, console), home)
         chosen = None if self.select is None else load_selection(self.select, demos)

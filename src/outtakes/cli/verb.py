@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from outtakes.console import Console
-from outtakes.errors import ConfigError
+from outtakes.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from outtakes.recipes import Recipe
@@ -91,6 +91,12 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def check_exists(file: Path | None) -> None:
+    """Refuse a file that is not there before a dataset is read for its sake."""
+    if file is not None and not file.is_file():
+        raise ArtifactError("no such file", where=file, remedy="check the path")
 
 
 def given(value: int | None, default: int) -> int:
