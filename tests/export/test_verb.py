@@ -99,7 +99,7 @@ MISTAKES: dict[str, tuple[Callable[[Path, Path], tuple[object, ...]], str]] = {
         lambda arm, triaged: ("--scores", triaged / "scores.json"),
         "the ranking was made for other data",
     ),
-    "no such selection": (lambda arm, triaged: ("--select", arm / "x.json"), "no selection file"),
+    "no such selection": (lambda arm, triaged: ("--select", arm / "x.json"), "no such file"),
     "scores for a selection": (
         lambda arm, triaged: ("--select", triaged / "scores.json"),
         "expected a selection file",

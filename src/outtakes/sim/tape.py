@@ -59,6 +59,9 @@ class Tape:
     frames: dict[str, list] = field(default_factory=dict)
     """Feature -> its values so far."""
 
+    def __len__(self) -> int:
+        return len(self.frames.get("action", ()))
+
     def step(self, environment: Environment, action: np.ndarray) -> None:
         """Apply one action and record it with what was seen before."""
         observation = environment.observe()

@@ -125,7 +125,7 @@ class Stage:
         initial_state = self._start(number)
         tape = Tape(self.config.seconds * self.environment.fps)
         pace, started = Pace(self.environment.fps), 0.0
-        ending = Ending.ITSELF
+        ending, action = Ending.ITSELF, np.zeros(POSE_DELTAS)
         while tape.steps_left > 0:
             ending, action = self._listen()
             if ending is Ending.KEEP and not tape.frames:
@@ -137,10 +137,12 @@ class Stage:
             if tape.frames or _is_input(action):
                 tape.step(self.environment, action)
             if not pace.behind:
-                self._draw(_phase(tape), len(tape.frames.get("action", ())), pace.next)
+                self._draw(_phase(tape), len(tape), pace.next)
             pace.wait()
         if ending not in (Ending.ITSELF, Ending.KEEP):
             return ending, None
+        if len(tape) == 1:  # a dataset takes no episode of one frame
+            tape.step(self.environment, action)
         attempt = Attempt(number, None, initial_state, tape.features())
         seconds = time.monotonic() - started
         return ending, Take(attempt, self.config.operator, seconds, pace.late)
