@@ -29,6 +29,7 @@ from outtakes.data.reading import Reading
 from outtakes.recipes import QUICK, on_task
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.metaworld_operator import MISTAKE_KINDS
 from outtakes.sim.metaworld_tasks import INSTRUCTIONS, PREFIX
 from outtakes.stages import record
@@ -124,7 +125,9 @@ def cost(task: str) -> dict[str, float]:
 
 def tune(out: Path, task: str) -> float:
     """Success rate of ACT on 50 successes."""
-    recipe = on_task(replace(QUICK, rollouts=30, state_seed=777), PREFIX + task)
+    recipe = on_task(
+        replace(QUICK, rollouts=30, states=InitialStates(Stream.TUNE, 777)), PREFIX + task
+    )
     collected = replace(recipe.collect, seed=1001, failures=0, cameras=())
     root = out / task / "dataset"
     if not root.exists():

@@ -13,10 +13,11 @@ from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.controller import ROWS, ChunkController
-from outtakes.evaluation.rollout import initial_states, roll_out
+from outtakes.evaluation.rollout import roll_out
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
 from outtakes.recipes import QUICK, Recipe
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.lift import Lift, build_robosuite_lift
 from outtakes.stages import record
 from outtakes.training.trainer import train
@@ -101,7 +102,7 @@ def evaluation(folder: Path, image_size: int | None, repeats: int = 5, each: int
     """
     agent = trained_agent(folder, demonstrations(folder))
     environments = [Lift(RECIPE.horizon) for _ in range(ROWS)]
-    states = initial_states(environments[0], RECIPE.rollouts, seed=9001)
+    states = InitialStates(Stream.TUNE, 9001).first(environments[0], RECIPE.rollouts)
     loop = RobosuiteLoop(agent, states, image_size)
     todo = iter(range(len(states)))
 

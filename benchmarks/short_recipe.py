@@ -3,7 +3,7 @@
     python -m benchmarks.short_recipe tune OUT      candidates, on data and seeds kept for tuning
     python -m benchmarks.short_recipe confirm OUT   the chosen one beside quick, on those reported
 
-Both are resumable. Tuning: demonstrations of collection seed 1001, training seeds 100-103, initial
+Both are resumable. Tuning: demonstrations of collection seed 1001, training seeds 100-103, tuning
 states of seed 777. Confirmation: collection seed 0, training seeds 0-4, initial states of seed 0.
 """
 
@@ -24,6 +24,7 @@ from outtakes.data.reading import Reading
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_difference, success_rate
 from outtakes.recipes import QUICK, Recipe
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.stages import record
 
 CANDIDATES = {
@@ -77,7 +78,7 @@ def tune(out: Path) -> None:
     """Success rates of every candidate on the tuning data."""
     demos, found = demonstrations(out, 1001), {}
     for name, train in CANDIDATES.items():
-        recipe = replace(QUICK, train=train, state_seed=777)
+        recipe = replace(QUICK, train=train, states=InitialStates(Stream.TUNE, 777))
         runs = out / "tuning" / name.replace(" ", "-")
         rates = success_rates(demos, recipe, TUNING_SEEDS, runs)
         found[name] = {arm: 100 * float(table.mean()) for arm, table in rates.items()}
@@ -87,7 +88,7 @@ def tune(out: Path) -> None:
 
 def confirm(out: Path, name: str) -> None:
     """The chosen candidate beside quick, the same initial states in both."""
-    demos, quick = demonstrations(out, 0), replace(QUICK, state_seed=0)
+    demos, quick = demonstrations(out, 0), QUICK
     chosen = replace(quick, train=CANDIDATES[name])
     tables = [
         success_rates(demos, recipe, REPORTED_SEEDS, out / "confirmation" / folder)

@@ -29,6 +29,7 @@ from outtakes.ledger import write_tables
 from outtakes.recipes import QUICK, Recipe, on_task
 from outtakes.sim.collect import CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.stages import Lab, collect_dataset, read_demos, run_arms
 from outtakes.study import BASELINE, RANKED, control_arms, experiment_1_arms
 
@@ -101,7 +102,7 @@ def tune(out: Path, task: str, steps: int) -> None:
     recipe = replace(
         recipe,
         collect=replace(recipe.collect, seed=1001),
-        state_seed=777,
+        states=InitialStates(Stream.TUNE, 777),
         rollouts=30,
     )
     demos = read_demos(_lab(recipe, out), collect_dataset(_lab(recipe, out)))

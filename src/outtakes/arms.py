@@ -18,7 +18,7 @@ import torch
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
-from outtakes.evaluation.rollout import initial_states, roll_out
+from outtakes.evaluation.rollout import roll_out
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.files import read_json, write_json
 from outtakes.policy.act import Condition
@@ -147,7 +147,7 @@ def evaluate_checkpoint(
     environments = [
         make_environment(name, horizon=recipe.horizon) for _ in range(PARALLEL_ENVIRONMENTS)
     ]
-    states = initial_states(environments[0], recipe.rollouts, recipe.state_seed)
+    states = recipe.states.first(environments[0], recipe.rollouts)
     agent = checkpoint.agent(device)
     return [
         rollout
@@ -160,6 +160,7 @@ def evaluate_checkpoint(
             seed=checkpoint.seed,
             config=replace(recipe.controller, neighbours=neighbours),
             image_size=recipe.image_size,
+            drawn_from=str(recipe.states),
         )
     ]
 
@@ -188,7 +189,7 @@ def _evaluation_settings(job: Job) -> dict[str, object]:
         "steerings": dict(job.arm.steerings),
         "environment": recipe.collect.environment,
         "rollouts": recipe.rollouts,
-        "state_seed": recipe.state_seed,
+        "drawn_from": str(recipe.states),
         "horizon": recipe.horizon,
         "controller": asdict(recipe.controller),
     }

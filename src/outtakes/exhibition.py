@@ -18,7 +18,7 @@ from outtakes.evaluation.exhibits import (
     common_plane,
     save_films,
 )
-from outtakes.evaluation.rollout import initial_states, observe, roll_out
+from outtakes.evaluation.rollout import observe, roll_out
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.ledger import write_setup
 from outtakes.policy.retrieval import embed
@@ -141,7 +141,7 @@ def _film_one(lab: Lab, actor: Actor, index: int) -> FilmedRollout:
     rollout = roll_out(
         checkpoint.agent(lab.device),
         [environment],
-        initial_states(environment, recipe.rollouts, recipe.state_seed),
+        recipe.states.first(environment, recipe.rollouts),
         arm=actor.arm,
         seed=checkpoint.seed,
         config=replace(recipe.controller, neighbours=actor.neighbours),
@@ -178,7 +178,7 @@ def map_retrieval(lab: Lab, log: RolloutLog, arm: str) -> None:
     if agent.bank is None:
         return
     environment = make_environment(lab.recipe.collect.environment)
-    states = initial_states(environment, lab.recipe.rollouts, lab.recipe.state_seed)
+    states = lab.recipe.states.first(environment, lab.recipe.rollouts)
     firsts = []
     for state in states:
         environment.reset(state)

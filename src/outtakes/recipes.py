@@ -11,6 +11,7 @@ from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.act import ActConfig
 from outtakes.policy.loss import LossConfig
 from outtakes.sim.collect import CollectConfig
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.training.config import TrainConfig
 
 
@@ -32,8 +33,8 @@ class Recipe:
     """Rollouts of every seed of every arm."""
     horizon: int | None
     """Control steps after which a rollout counts as failed; the task's own when None."""
-    state_seed: int
-    """Seed of the initial states all arms share."""
+    states: InitialStates
+    """The initial states all arms share."""
     keep: int
     """Failures to keep when selecting."""
     image_size: int
@@ -91,7 +92,7 @@ QUICK = Recipe(
     seeds=(0, 1, 2, 3, 4),
     rollouts=100,
     horizon=80,
-    state_seed=0,
+    states=InitialStates(Stream.EVALUATE, seed=0),
     keep=10,
     image_size=96,
 )
@@ -103,7 +104,7 @@ BRISK = replace(
     name="brisk",
     train=replace(QUICK.train, steps=500, learning_rate=1e-3, warmup=50),
 )
-"""Quick in a third of the steps at twice the rate; results/short-recipe/ has both side by side."""
+"""Quick in a third of the steps at twice the rate; results/short-recipe/ has how it was chosen."""
 
 SMOKE = replace(
     QUICK,
@@ -128,7 +129,7 @@ PAPER = Recipe(
     seeds=(0, 1, 2, 3, 4),
     rollouts=100,
     horizon=150,
-    state_seed=0,
+    states=InitialStates(Stream.EVALUATE, seed=0),
     keep=10,
     image_size=224,
 )

@@ -3,12 +3,14 @@ import pytest
 
 from outtakes.errors import ConfigError
 from outtakes.evaluation.controller import ControllerConfig
-from outtakes.evaluation.rollout import initial_states, roll_out
+from outtakes.evaluation.rollout import roll_out
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.sim.environment import Environment
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.lift import Lift
 from tests.evaluation.lift_agent import CHUNK, SUCCESSES, make_lift_agent
 
+STATES = InitialStates(Stream.EVALUATE, seed=0)
 COUNT = 60
 HORIZON = 10
 CUBE_HEIGHT = 11
@@ -26,7 +28,7 @@ def environments() -> list[Environment]:
 @pytest.fixture(scope="module")
 def states(environments) -> np.ndarray:
     """Initial states; in every third the cube hangs in the air, at once high enough."""
-    states = initial_states(environments[0], COUNT, seed=0)
+    states = STATES.first(environments[0], COUNT)
     states[::3, CUBE_HEIGHT] += np.linspace(0.03, 0.2, len(states[::3]))
     return states
 
@@ -44,6 +46,7 @@ def run(environments, states, **settings) -> tuple[list[Rollout], Trace]:
         arm="act-pb/low",
         seed=7,
         config=settings.pop("config", ControllerConfig(replan=CHUNK)),
+        drawn_from=str(STATES),
         watch=watch,
         **settings,
     )
@@ -58,7 +61,7 @@ def expected(environments, states) -> tuple[list[Rollout], Trace]:
 def test_every_initial_state_is_run_once_and_some_succeed(expected):
     rollouts, trace = expected
     assert [r.initial_state for r in rollouts] == list(range(COUNT))
-    assert {(r.arm, r.seed) for r in rollouts} == {("act-pb/low", 7)}
+    assert {(r.arm, r.seed, r.drawn_from) for r in rollouts} == {("act-pb/low", 7, "evaluate/0")}
     assert 5 < sum(r.success for r in rollouts) < COUNT / 2
     for r in rollouts:
         assert r.success or r.steps == HORIZON
@@ -116,18 +119,6 @@ def test_a_policy_with_a_camera_is_given_its_images(environments, states):
     rollouts, _ = run(environments[:2], states, agent=agent, indices=[1, 2], image_size=64)
     assert [r.initial_state for r in rollouts] == [1, 2]
     assert all(r.retrieved_episode in range(0, 3 * SUCCESSES, 3) for r in rollouts)
-
-
-def test_fewer_initial_states_are_the_first_of_more(environments):
-    many = initial_states(environments[0], 12, seed=5)
-    assert np.array_equal(initial_states(environments[1], 4, seed=5), many[:4])
-    assert len(np.unique(many, axis=0)) == 12
-    assert not np.array_equal(initial_states(environments[0], 4, seed=6), many[:4])
-
-
-def test_no_rollouts_are_refused(environments):
-    with pytest.raises(ConfigError, match="0 rollouts: ask for at least 1"):
-        initial_states(environments[0], 0, seed=0)
 
 
 def test_a_chunk_too_short_for_the_plan_is_refused(environments, states):

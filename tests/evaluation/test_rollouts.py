@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,15 @@ from tests.disk import full_after
 def make_log(arm: str = "act-pb/low") -> RolloutLog:
     return RolloutLog(
         [
-            Rollout(arm, seed, state, success=(seed + state) % 3 == 0, steps=9, retrieved_episode=4)
+            Rollout(
+                arm,
+                seed,
+                state,
+                success=(seed + state) % 3 == 0,
+                steps=9,
+                retrieved_episode=4,
+                drawn_from="evaluate/0",
+            )
             for seed in (1, 0)
             for state in (2, 0, 1)
         ]
@@ -36,6 +45,7 @@ def test_any_reader_of_parquet_can_use_it(tmp_path):
         "success",
         "steps",
         "retrieved_episode",
+        "drawn_from",
     ]
 
 
@@ -49,6 +59,20 @@ def test_logs_of_different_arms_merge():
     merged = make_log().merged(make_log("act"))
     assert set(merged.outcomes()) == {"act-pb/low", "act"}
     assert len(merged.rollouts) == 12
+
+
+def test_rollouts_from_other_initial_states_are_not_compared():
+    tuned = [replace(rollout, drawn_from="tune/0") for rollout in make_log("act").rollouts]
+    mixed = make_log().merged(RolloutLog(tuned))
+    with pytest.raises(ArtifactError, match="different initial states: evaluate/0, tune/0"):
+        mixed.outcomes()
+
+
+def test_a_log_older_than_the_streams_is_still_read(tmp_path):
+    path = tmp_path / "rollouts.parquet"
+    make_log().save(path)
+    pq.write_table(pq.read_table(path).drop_columns(["drawn_from"]), path)
+    assert {rollout.drawn_from for rollout in RolloutLog.load(path).rollouts} == {""}
 
 
 def test_one_rollout_twice_is_refused():

@@ -15,8 +15,8 @@ from outtakes.data.demo import Demo
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.evaluation.rollout import initial_states
 from outtakes.sim.environment import make_environment
+from outtakes.sim.initial_states import InitialStates, Stream
 
 STILL = np.zeros(7, dtype=np.float32)
 
@@ -35,7 +35,7 @@ def side_by_side(config: OuttakesEnvConfig, count: int) -> SyncVectorEnv:
 
 def test_a_seed_is_the_place_in_the_list_of_initial_states_that_evaluation_uses():
     task, simulation = make_task(), make_environment("lift")
-    for seed, state in enumerate(initial_states(simulation, 3, seed=0)):
+    for seed, state in enumerate(InitialStates(Stream.EVALUATE, seed=0).first(simulation, 3)):
         simulation.reset(state)
         expected = simulation.observe()
         observation, info = task.reset(seed=seed)
@@ -102,7 +102,7 @@ def test_observations_fit_the_spaces_and_reach_the_policy_by_its_names():
 @pytest.mark.parametrize("task", ["door", "metaworld-reach-v3"])
 def test_every_task_of_outtakes_is_there(task: str):
     simulation, config = make_environment(task), OuttakesEnvConfig(task=task, cameras=[])
-    simulation.reset(initial_states(simulation, 1, seed=0)[0])
+    simulation.reset(InitialStates(Stream.EVALUATE, seed=0).at(simulation, 0))
     envs = side_by_side(config, 1)
     observation, _ = envs.reset(seed=[0])
     state = simulation.observe()["observation.state"]

@@ -10,6 +10,7 @@ import pytest
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim import collect as collecting
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, CollectConfig, collect
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.lift import Lift
 
 CONFIG = CollectConfig(successes=2, failures=2, seed=1, cameras=("overhead",), image_size=16)
@@ -55,7 +56,7 @@ def test_fewer_demonstrations_are_a_subset_of_more(recordings):
 def test_success_is_the_environments_word_and_the_episode_ends_soon_after(recordings):
     lift = Lift()
     for recording in recordings:
-        rng = np.random.default_rng([CONFIG.seed, recording.metadata["attempt"]])
+        rng = InitialStates(Stream.COLLECT, CONFIG.seed).rng(recording.metadata["attempt"])
         lift.reset(lift.sample_initial_state(rng))
         solved = []
         for frame, action in enumerate(recording.features["action"]):
@@ -69,7 +70,7 @@ def test_success_is_the_environments_word_and_the_episode_ends_soon_after(record
 
 def test_each_picture_shows_the_state_of_its_frame(recordings):
     recording, lift = recordings[0], Lift()
-    rng = np.random.default_rng([CONFIG.seed, recording.metadata["attempt"]])
+    rng = InitialStates(Stream.COLLECT, CONFIG.seed).rng(recording.metadata["attempt"])
     lift.reset(lift.sample_initial_state(rng))
     film = recording.features["observation.images.overhead"]
     assert np.array_equal(film[0], lift.render("overhead", 16, 16))

@@ -19,6 +19,7 @@ import pytest
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, read_metadata
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.lift import Lift
 from tests.commands import SCRIPT, done, fingerprint, in_own_process, refused
 from tests.display import Fingers
@@ -189,7 +190,7 @@ def test_every_take_replays_from_the_start_of_its_attempt(collected, demos):
     lift = Lift()
     for episode, demo in enumerate(demos):
         attempt = read_metadata(collected)[episode]["attempt"]
-        lift.reset(lift.sample_initial_state(np.random.default_rng([SEED, attempt])))
+        lift.reset(InitialStates(Stream.COLLECT, SEED).at(lift, attempt))
         for state, environment_state, action in zip(
             demo.state, demo.environment_state, demo.action, strict=True
         ):

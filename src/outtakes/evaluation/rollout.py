@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from outtakes.errors import ConfigError
 from outtakes.evaluation.controller import ROWS, ChunkController, ControllerConfig
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
@@ -14,18 +14,6 @@ from outtakes.sim.environment import Environment
 
 Watch = Callable[[int, int, Environment], None]
 """Called with (initial state, step, environment) before every step, for recording."""
-
-
-def initial_states(environment: Environment, count: int, seed: int) -> np.ndarray:
-    """(count, n) initial states; the first k of a longer list are the list of k."""
-    if count < 1:
-        raise ConfigError(f"{count} rollouts", remedy="ask for at least 1")
-    return np.stack([initial_state(environment, index, seed) for index in range(count)])
-
-
-def initial_state(environment: Environment, index: int, seed: int) -> np.ndarray:
-    """(n,) the initial state at this place of the list."""
-    return environment.sample_initial_state(np.random.default_rng([seed, index]))
 
 
 def roll_out(
@@ -38,6 +26,7 @@ def roll_out(
     config: ControllerConfig,
     indices: Sequence[int] | None = None,
     image_size: int = 224,
+    drawn_from: str = "",
     watch: Watch | None = None,
 ) -> list[Rollout]:
     """Roll one policy out once from each initial state.
@@ -54,14 +43,15 @@ def roll_out(
         config: how chunks become actions.
         indices: run only these initial states.
         image_size: height and width of the images the policy is given.
+        drawn_from: stream and seed of the initial states, for the log.
         watch: called before every step of every environment.
     """
     todo = np.arange(len(states)) if indices is None else np.asarray(indices)
-    rollouts = []
+    rollouts: list[Rollout] = []
     for block in _blocks(todo, min(len(environments), ROWS)):
         team = environments[: len(block)]
         rollouts += _roll_block(agent, team, states, block, arm, seed, config, image_size, watch)
-    return rollouts
+    return [replace(rollout, drawn_from=drawn_from) for rollout in rollouts]
 
 
 def _blocks(indices: np.ndarray, size: int) -> list[np.ndarray]:

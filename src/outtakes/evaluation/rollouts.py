@@ -27,6 +27,9 @@ class Rollout:
     """Control steps until success, or the horizon."""
     retrieved_episode: int
     """Episode index of the success whose PB steered the policy; -1 without PB."""
+    drawn_from: str = ""
+    """Stream and seed of the initial states, for example "evaluate/0"; "" in logs older than the
+    streams, whose states may be those of training demonstrations."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,16 @@ class RolloutLog:
             )
 
     def outcomes(self) -> Mapping[str, Mapping[int, np.ndarray]]:
-        """Arm -> training seed -> (n_states,) bool success, by initial state."""
+        """Arm -> training seed -> (n_states,) bool success, by initial state.
+
+        Raises:
+            ArtifactError: when not all were drawn from one stream with one seed.
+        """
+        if len(lists := {r.drawn_from for r in self.rollouts}) > 1:
+            raise ArtifactError(
+                f"rollouts from different initial states: {', '.join(sorted(lists))}",
+                remedy="evaluate all arms from the same ones",
+            )
         by_arm: dict[str, dict[int, dict[int, bool]]] = {}
         for r in self.rollouts:
             by_arm.setdefault(r.arm, {}).setdefault(r.seed, {})[r.initial_state] = r.success

@@ -24,6 +24,7 @@ from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim.demonstrator import Demonstrator, MistakeMade
 from outtakes.sim.environment import Environment, make_environment
+from outtakes.sim.initial_states import InitialStates, Stream
 
 STEPS_AFTER_SUCCESS = 5
 """Control steps recorded after the one that solved the task."""
@@ -146,7 +147,7 @@ def check_cameras(cameras: Iterable[str], environment: Environment) -> None:
 
 def simulate_attempt(config: CollectConfig, environment: Environment, number: int) -> Attempt:
     """Simulate attempt `number`: a pure function of the seed and the number."""
-    rng = np.random.default_rng(np.random.SeedSequence([config.seed, number]))
+    rng = InitialStates(Stream.COLLECT, config.seed).rng(number)
     initial_state = environment.sample_initial_state(rng)
     operator = environment.demonstrator(rng, config.mistake_rate)
     # The operator forgets its mistake once it retries.

@@ -18,6 +18,7 @@ from outtakes.errors import ConfigError
 from outtakes.sim.collect import Attempt
 from outtakes.sim.devices import POSE_DELTAS, Device, open_device
 from outtakes.sim.environment import Environment
+from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.person import PersonConfig
 from outtakes.sim.screen import Phase, Screen, Status
 from outtakes.sim.takes import Take
@@ -148,7 +149,7 @@ class Stage:
         return ending, Take(attempt, self.config.operator, seconds, pace.late)
 
     def _start(self, number: int) -> np.ndarray:
-        rng = np.random.default_rng(np.random.SeedSequence([self.config.seed, number]))
+        rng = InitialStates(Stream.COLLECT, self.config.seed).rng(number)
         initial_state = self.environment.sample_initial_state(rng)
         self.environment.reset(initial_state)
         self.device.restart()

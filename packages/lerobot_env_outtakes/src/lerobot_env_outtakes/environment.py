@@ -10,8 +10,11 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.evaluation.rollout import initial_state
 from outtakes.sim.environment import make_environment
+from outtakes.sim.initial_states import InitialStates, Stream
+
+_STATES = InitialStates(Stream.EVALUATE, seed=0)
+"""Those of `outtakes evaluate`."""
 
 
 class SimulatedTask(gym.Env[dict[str, Any], np.ndarray]):
@@ -58,7 +61,7 @@ class SimulatedTask(gym.Env[dict[str, Any], np.ndarray]):
         self._max_episode_steps = self._simulation.horizon
         self._steps = 0
         self.action_space = Box(-1.0, 1.0, (self._simulation.action_size,), np.float32)
-        self._simulation.reset(initial_state(self._simulation, 0, seed=0))
+        self._simulation.reset(_STATES.at(self._simulation, 0))
         numbers = self._simulation.observe()
         self.sizes = {name: len(numbers[feature]) for name, feature in _NUMBERS.items()}
         self.observation_space = self._space()
@@ -78,7 +81,7 @@ class SimulatedTask(gym.Env[dict[str, Any], np.ndarray]):
         """Begin an episode. Seed n is the initial state that `outtakes evaluate` calls n."""
         super().reset(seed=seed)
         index = int(self.np_random.integers(2**31)) if seed is None else seed
-        self._simulation.reset(initial_state(self._simulation, index, seed=0))
+        self._simulation.reset(_STATES.at(self._simulation, index))
         self._steps = 0
         return self._observe(), {"is_success": False}
 
