@@ -121,15 +121,17 @@ def _rest_of_layer(
 def batch_for_lerobot(batch: Batch, policy: ActPolicy) -> dict[str, Tensor]:
     """A batch as LeRobot's preprocessing hands it to the policy: standardised, images too."""
     given = {
-        "observation.state": batch.state,
+        "observation.state": batch.observation.state,
         "action": batch.action,
         "action_is_pad": ~batch.valid,
     }
     if policy.sizes.environment_state:
-        given["observation.environment_state"] = batch.environment_state
+        given["observation.environment_state"] = batch.observation.environment_state
     for camera in policy.config.cameras:
         assert policy.backbone is not None
-        image = (batch.images[camera] / 255 - policy.backbone.mean) / policy.backbone.deviation
+        image = (
+            batch.observation.images[camera] / 255 - policy.backbone.mean
+        ) / policy.backbone.deviation
         given[f"observation.images.{camera}"] = image.permute(0, 3, 1, 2).contiguous()
     return given
 

@@ -21,7 +21,8 @@ from benchmarks.objects import ACTION, ENVIRONMENT_STATE, STATE, make_demos
 from benchmarks.side_by_side import Row, Side, compare, count_flops, matrix_peak
 from outtakes.data.demo import Demo, DemoSet
 from outtakes.data.normalize import Normalizer
-from outtakes.policy.act import ActConfig, ActPolicy, Sizes
+from outtakes.data.observation import Sizes
+from outtakes.policy.act import ActConfig, ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.footprint import Budget
 from outtakes.recipes import PAPER, QUICK

@@ -21,14 +21,11 @@ from safetensors.numpy import load_file
 
 def demonstrations(demo: Path) -> dict[str, Any]:
     """Column of each data file -> its values."""
-    files = sorted((demo / "dataset" / "data").rglob("*.parquet"))
-    return {
-        f"{file.name}/{name}": np.array(column.to_pylist())
-        for file in files
-        for name, column in zip(
-            (table := pq.read_table(file)).column_names, table.columns, strict=True
-        )
-    }
+    found: dict[str, Any] = {}
+    for file in sorted((demo / "dataset" / "data").rglob("*.parquet")):
+        table = pq.read_table(file)
+        found |= {f"{file.name}/{n}": np.array(table[n].to_pylist()) for n in table.column_names}
+    return found
 
 
 def tensors(demo: Path) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _content(
             {
                 "episode_index": new,
                 "source_episode": old,
-                "outcome": (Outcome.SUCCESS if outcomes[old] else Outcome.FAILURE).value,
+                "outcome": Outcome.of(outcomes[old]).value,
             }
             for new, old in enumerate(kept)
         ],

@@ -135,7 +135,7 @@ def read_takes(
 def _word(success: bool | None) -> str:
     if success is None:
         return "unknown"
-    return (Outcome.SUCCESS if success else Outcome.FAILURE).value
+    return Outcome.of(success).value
 
 
 def _check_scores(layout: Layout, ranked: Mapping[int, FailureScore]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from outtakes.data.normalize import Moments, Normalizer
-from outtakes.policy.act import ActPolicy, Condition, Sizes
+from outtakes.data.observation import Sizes
+from outtakes.policy.act import ActPolicy, Condition
 from outtakes.policy.agent import Agent
 from outtakes.policy.retrieval import Bank
 from outtakes.sim.lift import Lift

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActConfig, ActPolicy, Observation, Sizes, sinusoid_2d
+from outtakes.policy.act import ActConfig, ActPolicy, sinusoid_2d
 from tests import naive
 from tests.demos import bias_of, gradient_of, small_act
 

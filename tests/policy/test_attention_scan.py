@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from outtakes.policy.act import ActPolicy, Memory, Sizes
+from outtakes.data.observation import Sizes
+from outtakes.policy.act import ActPolicy, Memory
 from outtakes.policy.attention import Attention
 from outtakes.policy.attention_scan import AttentionScan, blocks
 from outtakes.policy.cross_attention import (

@@ -5,7 +5,8 @@ import torch
 
 from benchmarks.peer import batch_for_lerobot, lerobot_act, weights_for_lerobot
 from outtakes.data.batches import Batch
-from outtakes.policy.act import ActPolicy, Observation, Sizes
+from outtakes.data.observation import Sizes
+from outtakes.policy.act import ActPolicy
 from outtakes.policy.loss import LossConfig, compute_loss
 from tests.demos import small_act
 
@@ -79,6 +80,6 @@ def test_actions_are_lerobots(cameras):
     batch = make_batch(cameras, policy.config.chunk)
     theirs = lerobot_act(policy, image_size=64).eval()
     with torch.no_grad():
-        ours = policy.eval()(Observation(batch.state, batch.environment_state, batch.images))
+        ours = policy.eval()(batch.observation)
         expected = theirs.predict_action_chunk(batch_for_lerobot(batch, policy))
     assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-5)

@@ -6,8 +6,9 @@ import torch
 
 from outtakes.data.batches import DeviceDemos, Sampler
 from outtakes.data.normalize import Normalizer
+from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActPolicy, Sizes
+from outtakes.policy.act import ActPolicy
 from outtakes.policy.loss import LossConfig, compute_loss
 from tests import naive
 from tests.demos import bias_of, gradient_of, make_demos, small_act
@@ -35,7 +36,11 @@ def test_the_loss_is_equation_4():
     table = parameters["bias.table"]
     errors, divergences = [], []
     for i in range(len(batch.demo)):
-        seen = (batch.state[i].double().numpy(), batch.environment_state[i].double().numpy())
+        observed = batch.observation
+        seen = (
+            observed.state[i].double().numpy(),
+            observed.environment_state[i].double().numpy(),
+        )
         actions, positive = naive.act(parameters, policy.config, *seen, table[batch.demo[i]])
         _, negative = naive.act(parameters, policy.config, *seen, table[batch.other_demo[i]])
         target = batch.action[i].double().numpy()
@@ -102,7 +107,7 @@ def test_the_variational_term_is_the_gaussian_kl():
     policy, batch = make_policy(use_vae=True), make_batch()
     generator = torch.Generator().manual_seed(0)
     loss = compute_loss(policy, batch, LossConfig(), separate=False, generator=generator)
-    observed = (batch.state, batch.action, batch.valid)
+    observed = (batch.observation.state, batch.action, batch.valid)
     assert policy.variational is not None
     latent = policy.variational(*observed, None)
     posterior = torch.distributions.Normal(latent.mean, (latent.log_variance / 2).exp())

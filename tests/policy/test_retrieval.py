@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import CheckpointError
-from outtakes.policy.act import ActPolicy, Observation, Sizes
+from outtakes.policy.act import ActPolicy
 from outtakes.policy.retrieval import Bank, embed, retrieval_camera
 from tests.demos import make_demos, small_act, train_small
 

@@ -12,7 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
-from outtakes.policy.act import ActPolicy, Sizes
+from outtakes.data.observation import Sizes
+from outtakes.policy.act import ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.footprint import Budget, memory_tokens
 from outtakes.selection.discrepancy import Discrepancy

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from outtakes.policy.act import ActPolicy, Sizes
+from outtakes.data.observation import Sizes
+from outtakes.policy.act import ActPolicy
 from outtakes.training.optimizer import Optimizer, RowAdam, schedule
 from tests.demos import bias_of, small_act
 

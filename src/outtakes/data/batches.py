@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
-from outtakes.shapes import Bool, Float, Int, UInt8
+from outtakes.data.observation import Observation
+from outtakes.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,20 @@ class Batch:
     other_demo: Int[Tensor, "*n B"]
     """A random demonstration of the other outcome; the sample's own when there is none."""
     success: Bool[Tensor, "*n B"]
-    state: Float[Tensor, "*n B S"]
-    environment_state: Float[Tensor, "*n B E"]
-    images: Mapping[str, UInt8[Tensor, "*n B height width 3"]]
+    observation: Observation
     action: Float[Tensor, "*n B L A"]
     """Actions from the sampled time step on; past the end the last one repeats."""
     valid: Bool[Tensor, "*n B L"]
     """False past the end of the demonstration."""
+
+    def tensors(self) -> dict[str, Any]:
+        """Every tensor, for what takes dictionaries apart; see `of`."""
+        return {**vars(self), "observation": vars(self.observation)}
+
+    @staticmethod
+    def of(tensors: Mapping[str, Any]) -> Batch:
+        """The batch of what `tensors` gave."""
+        return Batch(**{**tensors, "observation": Observation(**tensors["observation"])})
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,11 @@ class DeviceDemos:
         self.success = _on(demos.successes, device)
         self.images = {camera: _frames(demos.images[camera], device) for camera in cameras}
 
+    def observe(self, row: Int[Tensor, "*n B"]) -> Observation:
+        """What is seen in these rows."""
+        images = {camera: _rows(frames, row) for camera, frames in self.images.items()}
+        return Observation(self.state[row], self.environment_state[row], images)
+
     def batch(self, samples: Samples, chunk: int) -> Batch:
         """Cut the action chunks and observations of these samples.
 
@@ -131,9 +145,7 @@ class DeviceDemos:
             demo=demo,
             other_demo=_on(samples.other_demo, self.device),
             success=self.success[demo],
-            state=self.state[row],
-            environment_state=self.environment_state[row],
-            images={camera: _rows(frames, row) for camera, frames in self.images.items()},
+            observation=self.observe(row),
             action=self.action[torch.minimum(steps, end - 1)],
             valid=steps < end,
         )

@@ -23,6 +23,11 @@ class Outcome(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
 
+    @staticmethod
+    def of(success: object) -> Outcome:
+        """SUCCESS of what is true, FAILURE of what is not."""
+        return Outcome.SUCCESS if success else Outcome.FAILURE
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -151,7 +156,7 @@ class DemoSet:
         rows = slice(int(self.starts[i]), int(self.starts[i + 1]))
         return Demo(
             episode_index=int(self.episode_indices[i]),
-            outcome=Outcome.SUCCESS if self.successes[i] else Outcome.FAILURE,
+            outcome=Outcome.of(self.successes[i]),
             state=self.state[rows],
             environment_state=self.environment_state[rows],
             action=self.action[rows],

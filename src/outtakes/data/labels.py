@@ -128,7 +128,7 @@ def parse_episodes(text: str) -> list[int]:
 
 
 def _word(success: bool) -> str:
-    return (Outcome.SUCCESS if success else Outcome.FAILURE).value
+    return Outcome.of(success).value
 
 
 def _entries(path: Path) -> Iterable[_Entry]:

@@ -34,7 +34,7 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """In words."""
-        return Outcome.SUCCESS if self.success else Outcome.FAILURE
+        return Outcome.of(self.success)
 
     def column(self, length: int) -> np.ndarray:
         """(length,) bool for `next.success`: the frames known to be solved, else the last."""

@@ -8,7 +8,6 @@ can carry a parametric bias (arXiv 2605.07560, Eq. 1).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,12 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.policy.bias import ParametricBias
 from outtakes.policy.precision import at_least_fp32
 from outtakes.policy.transformer import Decoder, DecoderOutput, Encoder
 from outtakes.policy.vision import FEATURES, ResNet18
-from outtakes.shapes import Bool, Float, Int, UInt8
+from outtakes.shapes import Bool, Float, Int
 
 Condition = Literal["none", "pb", "label"]
 
@@ -76,32 +76,6 @@ class ActConfig:
         for name in ("chunk", "encoder_layers", "decoder_layers", "pb_size", "latent"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 1")
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the dataset dictates."""
-
-    demos: int
-    """N, rows of the PB table."""
-    state: int
-    """S; 0 when there is none."""
-    environment_state: int
-    """E; 0 when there is none."""
-    action: int
-    """A."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What the policy sees at one time step, standardised and on its device."""
-
-    state: Float[Tensor, "B S"]
-    environment_state: Float[Tensor, "B E"]
-    images: Mapping[str, UInt8[Tensor, "B height width 3"]]
-
-    def __len__(self) -> int:
-        return len(self.state)
 
 
 @dataclass(frozen=True)

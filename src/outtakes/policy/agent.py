@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from outtakes.data.normalize import Moments, Normalizer
+from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActPolicy, Observation
+from outtakes.policy.act import ActPolicy
 from outtakes.policy.retrieval import Bank, embed
 
 

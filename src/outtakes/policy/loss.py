@@ -10,7 +10,7 @@ from torch import Tensor
 
 from outtakes.data.batches import Batch
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActPolicy, Latent, Observation
+from outtakes.policy.act import ActPolicy, Latent
 from outtakes.policy.divergence import bounded, symmetric_kl
 from outtakes.policy.precision import at_least_fp32
 from outtakes.shapes import Bool, Float
@@ -97,10 +97,9 @@ def compute_loss(
         separate: whether the KL term is active: a parametric bias and both outcomes present.
         generator: source of dropout masks and latent noise.
     """
-    observation = Observation(batch.state, batch.environment_state, batch.images)
-    latent = policy.infer_latent(observation, batch.action, batch.valid, generator)
+    latent = policy.infer_latent(batch.observation, batch.action, batch.valid, generator)
     memory = policy.encode(
-        observation,
+        batch.observation,
         latent=None if latent is None else latent.sample(generator),
         label=batch.success.long(),
         generator=generator,

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from outtakes.data.observation import Observation
 from outtakes.errors import CheckpointError
-from outtakes.policy.act import ActConfig, ActPolicy, Observation
+from outtakes.policy.act import ActConfig, ActPolicy
 from outtakes.shapes import Float, Int
 
 

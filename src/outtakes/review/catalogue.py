@@ -95,7 +95,7 @@ class Catalogue:
 def _word(success: bool | None) -> Outcome | None:
     if success is None:
         return None
-    return Outcome.SUCCESS if success else Outcome.FAILURE
+    return Outcome.of(success)
 
 
 def read_catalogue(root: Path, scores: Path | None = None) -> Catalogue:

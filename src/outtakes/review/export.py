@@ -40,7 +40,7 @@ def kept_selection(
 def _reviewed(demos: DemoSet) -> list[Choice]:
     outcomes = dict(zip(demos.episode_indices.tolist(), demos.successes.tolist(), strict=True))
     return [
-        Choice(episode, True, f"{Outcome.SUCCESS if success else Outcome.FAILURE}, kept in review")
+        Choice(episode, True, f"{Outcome.of(success)}, kept in review")
         for episode, success in outcomes.items()
     ]
 

@@ -65,10 +65,7 @@ class Sidecars:
         """
         path = self.labels if self.labels.exists() else self.dataset / SIDECAR
         successes = read_labels(path, self.episode_indices) if path.exists() else {}
-        labels = {
-            episode: (Outcome.SUCCESS if success else Outcome.FAILURE).value
-            for episode, success in successes.items()
-        }
+        labels = {episode: Outcome.of(success).value for episode, success in successes.items()}
         if not self.review.exists():
             return Decisions(labels)
         return self._parse(labels, read_json(self.review, _KIND, _VERSION))

@@ -60,7 +60,7 @@ def weigh(demos: DemoSet, selection: Selection, scores: Scores | None) -> list[E
             EpisodeWeight(
                 episode,
                 places.get(episode),
-                Outcome.SUCCESS if success else Outcome.FAILURE,
+                Outcome.of(success),
                 ranked.get(episode),
                 ranks.get(episode),
                 weight,

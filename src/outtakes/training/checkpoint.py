@@ -18,9 +18,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from outtakes.data.normalize import Normalizer
+from outtakes.data.observation import Sizes
 from outtakes.errors import CheckpointError
 from outtakes.files import write_atomically
-from outtakes.policy.act import ActConfig, ActPolicy, Sizes
+from outtakes.policy.act import ActConfig, ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.retrieval import Bank
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from torch.func import functional_call, vmap
 from outtakes.data.batches import Batch, DeviceDemos, Sampler, stack_samples
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
-from outtakes.policy.act import ActConfig, ActPolicy, Observation, Sizes
+from outtakes.data.observation import Observation, Sizes
+from outtakes.policy.act import ActConfig, ActPolicy
 from outtakes.policy.loss import Loss, LossConfig, compute_loss
 from outtakes.policy.retrieval import embed, retrieval_camera
 from outtakes.training.checkpoint import Checkpoint
@@ -214,22 +216,20 @@ class _LossOf(nn.Module):
         super().__init__()
         self.policy, self.config, self.separate = policy, config, separate
 
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """The parts of one policy's loss on its batch, which has no images."""
-        return compute_loss(
-            self.policy, Batch(images={}, **batch), self.config, separate=self.separate
-        ).parts()
+    def forward(self, tensors: dict[str, Any]) -> tuple[Tensor, ...]:
+        """The parts of one policy's loss on the batch of these tensors."""
+        batch = Batch.of(tensors)
+        return compute_loss(self.policy, batch, self.config, separate=self.separate).parts()
 
 
 def _of_each(losses: _LossOf, parameters: dict[str, Tensor], batch: Batch) -> tuple[Tensor, ...]:
     """The parts of the loss of every policy, (n,) each, from (n, ...) parameters and batches."""
     named = _prefixed("policy", parameters)
-    fields = {name: value for name, value in vars(batch).items() if name != "images"}
 
-    def of_one(own: dict[str, Tensor], samples: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    def of_one(own: dict[str, Tensor], samples: dict[str, Any]) -> tuple[Tensor, ...]:
         return functional_call(losses, own, (samples,))
 
-    return vmap(of_one)(named, fields)
+    return vmap(of_one)(named, batch.tensors())
 
 
 def _prefixed(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,8 +16,9 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_policy_outtakes.optimizer import OuttakesAdamWConfig
 from outtakes.data.layout import camera_name
+from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.policy.act import ActConfig, Condition, Sizes
+from outtakes.policy.act import ActConfig, Condition
 from outtakes.policy.loss import LossConfig
 
 

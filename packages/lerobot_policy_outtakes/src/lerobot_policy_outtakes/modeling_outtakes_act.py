@@ -29,8 +29,9 @@ from lerobot_policy_outtakes.processor_outtakes_act import (
 )
 from lerobot_policy_outtakes.rows import Rows, StoredBank
 from outtakes.data.batches import Batch
+from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActPolicy, Observation
+from outtakes.policy.act import ActPolicy
 from outtakes.policy.loss import compute_loss
 from outtakes.policy.retrieval import Bank, embed, retrieval_camera
 from outtakes.policy.vision import FEATURES
@@ -161,14 +162,11 @@ class OuttakesActPolicy(PreTrainedPolicy):
         return self.rows.others(own)
 
     def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor) -> Batch:
-        observation = self._observation(batch)
         return Batch(
             demo=own,
             other_demo=others,
             success=self.rows.ended_well(own),
-            state=observation.state,
-            environment_state=observation.environment_state,
-            images=observation.images,
+            observation=self._observation(batch),
             action=batch[ACTION],
             valid=~batch["action_is_pad"],
         )
