@@ -129,9 +129,8 @@ def batch_for_lerobot(batch: Batch, policy: ActPolicy) -> dict[str, Tensor]:
         given["observation.environment_state"] = batch.observation.environment_state
     for camera in policy.config.cameras:
         assert policy.backbone is not None
-        image = (
-            batch.observation.images[camera] / 255 - policy.backbone.mean
-        ) / policy.backbone.deviation
+        pixels = batch.observation.images[camera] / 255
+        image = (pixels - policy.backbone.mean) / policy.backbone.deviation
         given[f"observation.images.{camera}"] = image.permute(0, 3, 1, 2).contiguous()
     return given
 

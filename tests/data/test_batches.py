@@ -80,16 +80,13 @@ def test_the_observation_is_that_of_the_sampled_step():
     samples = Sampler(demos, seed=1, batch_size=8).draw(0)
     batch = cut(demos, samples, 3)
     normalizer = Normalizer.of(demos)
-    state = normalizer.state.restore(batch.observation.state).numpy()
-    environment_state = normalizer.environment_state.restore(
-        batch.observation.environment_state
-    ).numpy()
+    seen = batch.observation
+    state = normalizer.state.restore(seen.state).numpy()
+    environment_state = normalizer.environment_state.restore(seen.environment_state).numpy()
     for b, (i, t) in enumerate(zip(samples.demo, samples.time, strict=True)):
         assert np.allclose(state[b], demos[i].state[t], atol=1e-5)
         assert np.allclose(environment_state[b], demos[i].environment_state[t], atol=1e-5)
-        assert np.array_equal(
-            batch.observation.images["overhead"][b], demos[i].images["overhead"][t]
-        )
+        assert np.array_equal(seen.images["overhead"][b], demos[i].images["overhead"][t])
         assert batch.success[b] == demos.successes[i]
 
 

@@ -32,12 +32,16 @@ def make_batch(cameras: tuple[str, ...], chunk: int) -> Batch:
         demo=torch.arange(3),
         other_demo=torch.arange(3),
         success=torch.ones(3, dtype=torch.bool),
-        state=torch.randn(3, 4, generator=generator),
-        environment_state=torch.randn(3, 3, generator=generator),
-        images={
-            camera: torch.randint(0, 256, (3, 64, 96, 3), dtype=torch.uint8, generator=generator)
-            for camera in cameras
-        },
+        observation=Observation(
+            torch.randn(3, 4, generator=generator),
+            torch.randn(3, 3, generator=generator),
+            {
+                camera: torch.randint(
+                    0, 256, (3, 64, 96, 3), dtype=torch.uint8, generator=generator
+                )
+                for camera in cameras
+            },
+        ),
         action=torch.randn(3, chunk, 2, generator=generator),
         valid=valid,
     )
