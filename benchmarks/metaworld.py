@@ -21,18 +21,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from outtakes.arms import Arm, jobs_of, run_all
+from outtakes.recipes import QUICK, on_task
+from outtakes.stages import record
+
 from outtakes.data.demo import Outcome
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
-from outtakes.recipes import QUICK, on_task
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.metaworld_operator import MISTAKE_KINDS
 from outtakes.sim.metaworld_tasks import INSTRUCTIONS, PREFIX
-from outtakes.stages import record
 
 OPERATOR = Path(__file__).parents[1] / "results" / "metaworld" / "operator.json"
 ATTEMPTS, SEED, MISTAKE_RATE = 12, 9001, 0.75

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from outtakes.recipes import PAPER, QUICK
 from torch import Tensor
 
 from benchmarks.objects import ACTION, ENVIRONMENT_STATE, STATE, make_demos
@@ -22,14 +23,13 @@ from benchmarks.side_by_side import Row, Side, compare, count_flops, matrix_peak
 from outtakes.data.demo import Demo, DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
-from outtakes.policy.act import ActConfig, ActPolicy
+from outtakes.policy.act.policy import ActConfig, ActPolicy
 from outtakes.policy.agent import Agent
-from outtakes.policy.footprint import Budget
-from outtakes.recipes import PAPER, QUICK
-from outtakes.selection.discrepancy import Discrepancy
-from outtakes.selection.pairs import Pairs
-from outtakes.selection.score import score_run
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking.attention.discrepancy import Discrepancy
+from outtakes.ranking.attention.footprint import Budget
+from outtakes.ranking.attention.pairs import Pairs
+from outtakes.ranking.attention.ranker import score_run
 from tests.slow_ranking import divergences
 
 ALONE = "the whole policy for every (failure, time, success), one at a time"

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from outtakes.evaluation.rollout import roll_out
+from outtakes.recipes import QUICK, Recipe
+from outtakes.stages import record
 
 from benchmarks.side_by_side import Row, Side, compare
 from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.controller import ROWS, ChunkController
-from outtakes.evaluation.rollout import roll_out
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
-from outtakes.recipes import QUICK, Recipe
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.lift import Lift, build_robosuite_lift
-from outtakes.stages import record
 from outtakes.training.trainer import train
 
 RECIPE: Recipe = replace(QUICK, collect=replace(QUICK.collect, seed=9001))

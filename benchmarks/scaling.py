@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from outtakes.recipes import QUICK
 
 from benchmarks.objects import make_demos
 from benchmarks.ranking import make_agent
 from benchmarks.training import make_learner, step_of
-from outtakes.policy.footprint import Budget
-from outtakes.recipes import QUICK
-from outtakes.selection.discrepancy import Discrepancy
-from outtakes.selection.pairs import Pairs
+from outtakes.ranking.attention.discrepancy import Discrepancy
+from outtakes.ranking.attention.footprint import Budget
+from outtakes.ranking.attention.pairs import Pairs
 
 DEMONSTRATIONS = (10, 50, 200, 800)
 SEEDS = (1, 2, 5, 10)

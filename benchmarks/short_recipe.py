@@ -16,16 +16,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-
 from outtakes.arms import Arm, jobs_of, run_all
+from outtakes.recipes import QUICK, Recipe
+from outtakes.stages import record
+
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_difference, success_rate
-from outtakes.recipes import QUICK, Recipe
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.stages import record
 
 CANDIDATES = {
     f"{steps} steps, rate {rate:g}": replace(

@@ -19,19 +19,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from outtakes.arms import Arm, mean_of
+from outtakes.ledger import write_tables
+from outtakes.recipes import QUICK, Recipe, on_task
+from outtakes.stages import Lab, collect_dataset, read_demos, run_arms
+from outtakes.study import BASELINE, RANKED, control_arms, experiment_1_arms
 from PIL import Image
 
-from outtakes.arms import Arm, mean_of
 from outtakes.data.demo import Outcome
 from outtakes.data.reading import Reading
 from outtakes.evaluation.comparison import compare
-from outtakes.ledger import write_tables
-from outtakes.recipes import QUICK, Recipe, on_task
 from outtakes.sim.collect import CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.stages import Lab, collect_dataset, read_demos, run_arms
-from outtakes.study import BASELINE, RANKED, control_arms, experiment_1_arms
 
 TABLETOP = ("lift", "stack", "pick-place-can", "nut-assembly-square", "door")
 PICTURES = Path(__file__).parents[1] / "docs" / "tasks.png"

@@ -32,10 +32,18 @@ def tensors(demo: Path) -> dict[str, Any]:
     """Arm, seed and name of each tensor -> its values."""
     runs = demo / "runs"
     return {
-        f"{file.parent.relative_to(runs)}/{name}": tensor
+        f"{file.parent.relative_to(runs)}/{_renamed(name)}": tensor
         for file in sorted(runs.rglob("checkpoint.safetensors"))
         for name, tensor in load_file(file).items()
     }
+
+
+def _renamed(name: str) -> str:
+    """A tensor by the name it has in checkpoints of version 2."""
+    for once, now in (("bank.", "memory."), ("rows.", "rows.bias.table.")):
+        if name.startswith(once) and not name.startswith(now):
+            return now + name.removeprefix(once)
+    return name
 
 
 def scores(demo: Path) -> dict[str, Any]:

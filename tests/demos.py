@@ -8,10 +8,10 @@ import numpy as np
 from torch import Tensor
 
 from outtakes.data.demo import DemoSet
-from outtakes.policy.act import ActConfig, ActPolicy
-from outtakes.policy.bias import ParametricBias
-from outtakes.policy.loss import LossConfig
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.act.policy import ActConfig, ActPolicy
+from outtakes.policy.act.bias import ParametricBias
+from outtakes.policy.act.loss import LossConfig
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.training.config import TrainConfig
 from outtakes.training.trainer import Monitor, train
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
 from tests.commands import done, fingerprint, in_own_process, refused
 from tests.data.test_skip_bad import spoil_action
 from tests.data.varied import LENGTHS, Camera, Robot, record

@@ -12,7 +12,7 @@ import torch
 from outtakes.arms import Arm, Job, _stacks, _worthwhile_workers, run_all, train_jobs
 from outtakes.errors import CheckpointError
 from outtakes.recipes import SMOKE
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.demos import make_demos, small_act, small_train
 
 DEMOS = make_demos()

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from outtakes import cli
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.commands import SCRIPT, TINY, done, fingerprint, in_own_process, outtakes, refused
 from tests.data.episodes import LENGTHS
 from tests.data.test_damage import cut_in_half, edit_column, edit_info, only

@@ -16,9 +16,9 @@ import pytest
 from outtakes.arms import run_folder
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
-from outtakes.selection.scores import Scores
+from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.commands import SCRIPT, Called, done
 
 ARMS = ("act-s", "act-all", "pb-s", "pb-kl-all", "pb-kl-low", "pb-kl-random")

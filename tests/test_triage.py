@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from outtakes.errors import ArtifactError
-from outtakes.selection.scores import Scores
+from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.triage import FOLDS, ActionErrors, action_error
 from tests.commands import TINY, done, fingerprint, refused
 from tests.demos import make_demos, train_small

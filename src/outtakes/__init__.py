@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from outtakes.data.reading import Reading
     from outtakes.evaluation.comparison import Comparison
     from outtakes.evaluation.rollouts import RolloutLog
-    from outtakes.recipes import Recipe, recipe
-    from outtakes.selection.scores import Scores
+    from outtakes.experiments.recipes import Recipe, recipe
+    from outtakes.policy.checkpoint import Checkpoint
+    from outtakes.ranking.scores import Scores
     from outtakes.selection.select import Selection
-    from outtakes.training.checkpoint import Checkpoint
 
 __all__ = [
     "Checkpoint",
@@ -56,15 +56,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Checkpoint": "training.checkpoint",
+    "Checkpoint": "policy.checkpoint",
     "Comparison": "evaluation.comparison",
     "DemoSet": "data.demo",
     "Reading": "data.reading",
-    "Recipe": "recipes",
+    "Recipe": "experiments.recipes",
     "RolloutLog": "evaluation.rollouts",
-    "Scores": "selection.scores",
+    "Scores": "ranking.scores",
     "Selection": "selection.select",
-    "recipe": "recipes",
+    "recipe": "experiments.recipes",
 }
 """Where a name is defined, when it is not in `outtakes.api`."""
 

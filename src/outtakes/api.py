@@ -1,4 +1,4 @@
-"""The pipeline from Python: the same stages as the verbs of the command line, step by step.
+"""The pipeline from Python: what the verbs of the command line do, step by step or in one go.
 
     DemoSet → Checkpoint → Scores → Selection → RolloutLog → Comparison → report.html
 
@@ -8,9 +8,12 @@ Nothing is shown unless a `progress` is given, which is called with (done, total
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from outtakes.data.demo import DemoSet
 from outtakes.data.hub import local_folder
@@ -20,36 +23,37 @@ from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.files import write_json
-from outtakes.ledger import write_setup
-from outtakes.recipes import Recipe
-from outtakes.recipes import recipe as named_recipe
-from outtakes.report import html
+from outtakes.evaluation.statistics import SuccessRate, success_rate
+from outtakes.experiments import datasets, films, reporting, steps, study
+from outtakes.experiments import triage as triaging
+from outtakes.experiments.datasets import Prepared, ShortEpisodes
+from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION
+from outtakes.experiments.lab import Lab, Progress, named_device
+from outtakes.experiments.recipes import Recipe, on_task
+from outtakes.experiments.recipes import recipe as named_recipe
+from outtakes.experiments.runs import ROLLOUTS
+from outtakes.experiments.setting_up import write_setup
+from outtakes.experiments.study import StudyPlan
+from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking.attention.ranker import AttentionRanker
+from outtakes.ranking.ranker import Ranker, ranker
+from outtakes.ranking.scores import Scores
+from outtakes.report.content import ReportContent
 from outtakes.selection import select as selecting
-from outtakes.selection.scores import Scores
 from outtakes.selection.select import Selection
-from outtakes.stages import (
-    Lab,
-    Progress,
-    check_made_for,
-    check_success,
-    fitted,
-    named_device,
-    read_demos,
-    record,
-    roll_out_runs,
-    score,
-    train_seeds,
-)
-from outtakes.summary import gather
-from outtakes.training.checkpoint import Checkpoint
 
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; "auto" takes a GPU where there is one."""
+Keep = Literal["low", "mid", "high", "random", "below"]
+Location = str | PathLike[str]
+"""A path, as text or as an object."""
+
+
+# --- step by step ---------------------------------------------------------------------------------
 
 
 def collect(
-    out: Path | str, *, recipe: Recipe | str = "quick", progress: Progress | None = None
+    out: Location, *, recipe: Recipe | str = "quick", progress: Progress | None = None
 ) -> Path:
     """Collect demonstrations of a simulated task by a scripted operator.
 
@@ -66,12 +70,12 @@ def collect(
         MachineError: when the simulator is missing, or `out` cannot be written.
     """
     check_free(Path(out))
-    record(_settings(recipe).collect, Path(out), progress=progress)
+    datasets.record(_settings(recipe).collect, Path(out), progress=progress)
     return Path(out)
 
 
 def load(
-    dataset: Path | str,
+    dataset: Location,
     *,
     recipe: Recipe | str = "quick",
     reading: Reading | None = None,
@@ -89,14 +93,14 @@ def load(
         DatasetError: when it is missing, damaged or unlabelled.
     """
     lab = Lab(_settings(recipe), Path(), progress=progress, reading=reading or Reading())
-    return read_demos(lab, local_folder(str(dataset)))
+    return datasets.read_demos(lab, local_folder(str(dataset)))
 
 
 def train(
     demos: DemoSet,
-    out: Path | str,
+    out: Location,
     *,
-    policy: Literal["act", "act-pb"] = "act-pb",
+    policy: str = "act-pb",
     selection: Selection | None = None,
     recipe: Recipe | str = "quick",
     device: Device = "auto",
@@ -107,7 +111,8 @@ def train(
     Args:
         demos: the dataset.
         out: folder for `runs/<policy>/seed-<n>/`; an interrupted training goes on.
-        policy: ACT, or ACT with parametric bias and the KL term.
+        policy: "act", ACT; "act-pb", ACT with parametric bias and the KL term; or the kind of a
+            family that another package brings.
         selection: what to train on; everything when None.
         recipe: settings, or their name; fitted to the dataset as `outtakes train` does.
         device: where to compute.
@@ -120,48 +125,67 @@ def train(
         ArtifactError: when the selection is of another dataset.
         CheckpointError: when `out` holds runs of other data or settings.
         DatasetError: when there is no success, or an episode is too short.
+        UnknownName: when there is no such policy.
     """
     lab = Lab(_settings(recipe), Path(out), named_device(device), progress=progress)
-    lab = fitted(lab, demos, chunk=None, short_episodes="shorten")
-    episodes = [int(episode) for episode in demos.episode_indices]
-    if policy == "act-pb":
-        check_success(demos)
+    lab = datasets.fit(lab, demos)
     if selection is not None:
-        check_made_for(demos, selection)
-        episodes = selection.kept
-    return [Checkpoint.load(run) for run in train_seeds(lab, demos, policy, episodes)]
+        datasets.check_made_for(demos, selection)
+    runs = steps.train_policy(lab, demos, policy, selection=selection)
+    return [Checkpoint.load(run) for run in runs]
 
 
 def rank(
     runs: Sequence[Checkpoint],
     demos: DemoSet,
     *,
+    by: str | Ranker = "attention",
     pairs: int | None = None,
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> Scores:
-    """Rank the failures by how far the policy's attention on them is from that on successes.
+    """Rank the failures by trained runs.
 
     Args:
-        runs: trained with "act-pb" on successes and failures, one a seed.
-        demos: what they were trained on.
-        pairs: (time step, success) pairs to sample for each failure; every pair when None.
+        runs: trained as the ranker's measure needs, one a seed: by "attention" with "act-pb" on
+            successes and failures, by "action-error" any policy on the successes alone.
+        demos: the dataset they were trained on.
+        by: a ranker, or its name.
+        pairs: (time step, success) pairs to sample for each failure, by "attention"; every pair
+            when None.
         device: where to compute.
         progress: told of every run.
 
     Raises:
-        CheckpointError: when a run has no parametric bias or is of other data.
-        ConfigError: when there is no run.
+        CheckpointError: when a run is of another kind or of other data.
+        ConfigError: when there is no run, or pairs are given to a ranker that has none.
         DatasetError: when there is no success or no failure.
+        UnknownName: when there is no such ranker.
     """
     _check_runs(runs)
-    return score(runs, demos, device=named_device(device), pairs=pairs, progress=progress)
+    chosen = chosen_ranker(by, pairs)
+    return steps.score(chosen, runs, demos, device=named_device(device), progress=progress)
+
+
+def chosen_ranker(by: str | Ranker, pairs: int | None = None) -> Ranker:
+    """The ranker of this name, sampling so many pairs.
+
+    Raises:
+        ConfigError: when pairs are given to a ranker that has none.
+        UnknownName: when there is no such ranker.
+    """
+    chosen = ranker(by) if isinstance(by, str) else by
+    if pairs is None:
+        return chosen
+    if not isinstance(chosen, AttentionRanker):
+        raise ConfigError(f"pairs to rank by {chosen.measure.key}", remedy="rank by attention")
+    return AttentionRanker(pairs)
 
 
 def select(
     scores: Scores,
     *,
-    keep: Literal["low", "mid", "high", "random", "below"] = "low",
+    keep: Keep = "low",
     count: int = 10,
     threshold: float | None = None,
     fold: int = 0,
@@ -170,10 +194,10 @@ def select(
 
     Args:
         scores: the ranking.
-        keep: the nearest, the middle or the farthest failures; one of the disjoint random folds;
-            or all whose K̄ is at most `threshold`.
+        keep: "low", the nearest failures; "mid", the middle; "high", the farthest; "random", one
+            of the disjoint random folds; or "below", all that are at least as near as `threshold`.
         count: failures to keep; ignored with "below".
-        threshold: nats; only with "below".
+        threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
 
     Raises:
@@ -209,15 +233,20 @@ def evaluate(
     named = [
         (arm, run, Path(arm) / f"seed-{run.seed}") for arm, runs in arms.items() for run in runs
     ]
-    settings, where = _settings(recipe), named_device(device)
-    return roll_out_runs(named, settings, where, progress=progress, total=len(named))
+    return steps.roll_out_runs(
+        named,
+        _settings(recipe).evaluation,
+        named_device(device),
+        progress=progress,
+        total=len(named),
+    )
 
 
 def compare(rollouts: RolloutLog, *, baseline: str, treatment: str) -> Comparison:
     """Every arm's success rate, and its difference from the baseline's, with intervals.
 
     Args:
-        rollouts: of two arms at least.
+        rollouts: of two arms at least. An arm that was steered is called "<arm> (<steering>)".
         baseline: the arm that the others are compared with.
         treatment: the arm that the verdict is about, chosen before anything was rolled out.
 
@@ -228,7 +257,7 @@ def compare(rollouts: RolloutLog, *, baseline: str, treatment: str) -> Compariso
 
 
 def write_report(
-    out: Path | str,
+    out: Location,
     demos: DemoSet,
     *,
     scores: Scores,
@@ -252,7 +281,7 @@ def write_report(
         title: what was done, for people.
         recipe: that the dataset was loaded and trained on with.
         reading: that the dataset was loaded with.
-        labels: arm -> name for people.
+        labels: name in comparisons -> name for people.
 
     Returns:
         The page.
@@ -261,26 +290,176 @@ def write_report(
         ArtifactError: when the ranking is of other data.
         MachineError: when `out` cannot be written.
     """
-    check_made_for(demos, scores)
-    lab = Lab(_settings(recipe), Path(out), reading=reading or Reading())
-    scores.save(lab.out / "scores.json")
-    selection.save(lab.out / "selection.json")
-    rollouts.save(lab.out / "rollouts.parquet")
-    compared.save(lab.out / "comparison.json")
-    if not (lab.out / "durations.json").exists():
-        write_json(lab.out / "durations.json", "durations", 1, {"seconds": {}})
-    lab = replace(lab, recipe=replace(lab.recipe, seeds=tuple(scores.seeds)))
+    datasets.check_made_for(demos, scores)
+    settings = replace(_settings(recipe), seeds=tuple(scores.seeds))
+    lab = Lab(settings, Path(out), reading=reading or Reading())
+    scores.save(lab.out / SCORES)
+    selection.save(lab.out / SELECTION)
+    rollouts.save(lab.out / ROLLOUTS)
+    compared.save(lab.out / COMPARISON)
     dataset = local_folder(demos.name).absolute()
     write_setup(
         lab,
+        demos,
         title=title,
         dataset=dataset,
         labels=labels or {},
-        paper={},
-        retrained="",
         next_commands=[f"lerobot-train --dataset.root={dataset} {selection.as_lerobot_argument()}"],
     )
-    return html.write_report(gather(lab.out), lab.out)
+    return report(lab.out)
+
+
+# --- in one go ------------------------------------------------------------------------------------
+
+
+def prepare(
+    dataset: Location,
+    out: Location,
+    *,
+    recipe: Recipe | str = "quick",
+    reading: Reading | None = None,
+    chunk: int | None = None,
+    short_episodes: ShortEpisodes = "shorten",
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> Prepared:
+    """Read a dataset and fit a recipe to it; what was chosen is in `overview`.
+
+    Args:
+        dataset: its folder, or `owner/name` on the hub. It is only read.
+        out: folder of the experiment on it.
+        recipe: settings, or their name.
+        reading: cameras, where outcomes are, and what to do about corrupt episodes.
+        chunk: action steps predicted at once; chosen by itself when None.
+        short_episodes: for episodes shorter than a chunk: "shorten" it, or "pad" them.
+        device: where to compute.
+        progress: told how many frames are decoded, and of all that follows.
+
+    Raises:
+        DatasetError: when it is missing, damaged or unlabelled, or an episode is too short.
+    """
+    lab = Lab(
+        _settings(recipe),
+        Path(out),
+        named_device(device),
+        progress=progress,
+        reading=reading or Reading(),
+    )
+    return datasets.prepare(lab, str(dataset), chunk=chunk, short_episodes=short_episodes)
+
+
+@dataclass(frozen=True)
+class Triaged:
+    """What a triage found."""
+
+    selection: Selection
+    content: ReportContent
+    """Everything its report shows, the verdict first."""
+    report: Path
+    """The page."""
+
+
+def triage(
+    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "low", count: int = 10
+) -> Triaged:
+    """Rank and select the failures of a dataset, and report; needs no simulator.
+
+    Args:
+        prepared: the dataset, as `prepare` gives it.
+        by: a ranker, or its name.
+        keep: which failures, see `select`.
+        count: how many.
+
+    Raises:
+        ConfigError: when no failure is to be kept.
+        DatasetError: when an outcome is missing, or there are too few successes to hold some out.
+        UnknownName: when there is no such ranker.
+    """
+    lab, demos = prepared.lab, prepared.demos
+    selection = triaging.triage(lab, demos, chosen_ranker(by), keep=keep, count=count)
+    content = reporting.report_triage(lab, demos, prepared.folder, demos.name)
+    return Triaged(selection, content, lab.out / "report.html")
+
+
+def demo(lab: Lab) -> tuple[str, Path]:
+    """The main job in simulation, from nothing to the report: the verdict, and the page."""
+    compared = study.demo(lab)
+    page = reporting.report_simulated(lab)
+    return compared.verdict(reporting.labels(lab.out)), page
+
+
+def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
+    """The paper's experiments with controls: comparison by experiment, and the page."""
+    return study.paper(lab, plan), reporting.report_simulated(lab)
+
+
+def laboratory(
+    out: Location,
+    *,
+    recipe: Recipe | str = "quick",
+    task: str | None = None,
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> Lab:
+    """An experiment in a folder, on a simulated task; the recipe's own when None.
+
+    Raises:
+        MachineError: when a GPU is asked for and there is none.
+    """
+    settings = _settings(recipe)
+    settings = settings if task is None else on_task(settings, task)
+    return Lab(settings, Path(out), named_device(device), progress=progress)
+
+
+def report(out: Location) -> Path:
+    """Write the report of an experiment's folder; returns the page.
+
+    Raises:
+        ArtifactError: when `out` holds no experiment, or an artifact is damaged.
+    """
+    return reporting.report_folder(Path(out))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the rollouts of some run folders came to."""
+
+    rates: Mapping[str, SuccessRate]
+    """Success rate of every arm."""
+    comparison: Comparison | None
+    """The last arm against the first; None with a single one."""
+    videos: Sequence[Path]
+
+
+def evaluate_runs(lab: Lab, runs: Sequence[Location], *, videos: int = 0) -> Evaluated:
+    """Roll run folders `.../<arm>/seed-<n>` out and leave the artifacts in the experiment's folder.
+
+    Args:
+        lab: the experiment: task, rollouts, controller, and where to write.
+        runs: the folders; the first arm is the baseline.
+        videos: initial states to film every run from.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+        ConfigError: when there is no run.
+    """
+    folders = [Path(run) for run in runs]
+    if not folders:
+        raise ConfigError("no run folder", remedy="give at least one run folder")
+    named = ((run.absolute().parent.name, Checkpoint.load(run), run) for run in folders)
+    log = steps.roll_out_runs(
+        named, lab.recipe.evaluation, lab.device, progress=lab.progress, total=len(folders)
+    )
+    log.save(lab.out / ROLLOUTS)
+    outcomes = log.outcomes()
+    rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
+    compared = None
+    if len(outcomes) > 1:
+        baseline, *others = outcomes
+        compared = comparison.compare(outcomes, baseline=baseline, treatment=others[-1])
+        compared.save(lab.out / COMPARISON)
+    filmed = films.film_runs(lab, folders, videos) if videos else []
+    return Evaluated(rates, compared, filmed)
 
 
 def _settings(recipe: Recipe | str) -> Recipe:

@@ -21,7 +21,7 @@ from outtakes.data.source import check_outside, find_layout
 from outtakes.data.subset import VideoFiles, write_subset
 from outtakes.errors import ConfigError
 from outtakes.files import unwritable, write_json
-from outtakes.selection.scores import Scores
+from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
 from outtakes.selection.weights import save_weights, weigh
 

@@ -63,8 +63,8 @@ def write_json(path: Path, kind: str, version: int, content: Mapping[str, Any]) 
     write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
-def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
-    """Read what `write_json` wrote.
+def read_json(path: Path, kind: str, version: int | tuple[int, ...]) -> dict[str, Any]:
+    """Read what `write_json` wrote, of this version or one of these.
 
     Raises:
         ArtifactError: when the file is missing, damaged, of another kind or another version.
@@ -77,11 +77,41 @@ def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
         raise ArtifactError(
             f"cannot read the {kind} file ({error})", where=path, remedy="make it again"
         ) from error
+    known = version if isinstance(version, tuple) else (version,)
     found = (content.get("kind"), content.get("version")) if isinstance(content, dict) else None
-    if found != (kind, version):
+    if found not in [(kind, each) for each in known]:
         raise ArtifactError(
-            f"expected a {kind} file of version {version}, found {found}",
+            f"expected a {kind} file of version {known[-1]}, found {found}",
             where=path,
             remedy="give another file, or make it again with this version of Outtakes",
         )
     return content
+
+
+def load_json[T](
+    path: Path,
+    kind: str,
+    version: int | tuple[int, ...],
+    parse: Callable[[dict[str, Any]], T],
+    *,
+    remedy: str,
+) -> T:
+    """What `parse` makes of a result file.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        version: the version it must have, or one of these.
+        parse: from the file's content to what it stands for.
+        remedy: what to do about a damaged one.
+
+    Raises:
+        ArtifactError: when the file is missing, damaged, or of another kind or version.
+    """
+    content = read_json(path, kind, version)
+    try:
+        return parse(content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"the {kind} file lacks or garbles {error}", where=path, remedy=remedy
+        ) from error

@@ -24,7 +24,8 @@ from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
 from outtakes.data.source import find_layout
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
 from outtakes.files import write_atomically
-from outtakes.selection.scores import FailureScore, Scores
+from outtakes.ranking.measure import Measure
+from outtakes.ranking.scores import FailureScore, Scores
 
 if TYPE_CHECKING:
     import rerun as rr
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 FRAME, SECONDS = "frame", "seconds"
 """Timelines; both begin with the episode, so that episodes lie over one another."""
-SUCCESS, DIVERGENCE = "next.success", "divergence"
-"""What is solved, 0 or 1; D_sym to the successes, nats."""
+SUCCESS, SCORE = "next.success", "score"
+"""What is solved, 0 or 1; the measure that ranks the failures, at each frame."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Take:
     rank: int | None
     """Place in the ranking, 1 the nearest; None for what is not ranked."""
     score: FailureScore | None
+    score_words: str
+    """The score with its symbol and unit; "" for what is not ranked."""
 
     @property
     def path(self) -> str:
@@ -61,7 +64,7 @@ class Take:
         """For people."""
         if self.score is None:
             return f"{self.episode} · {self.outcome}"
-        return f"{self.episode} · {self.outcome} · rank {self.rank} · K {self.score.mean:.3g}"
+        return f"{self.episode} · {self.outcome} · rank {self.rank} · {self.score_words}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,20 @@ class Takes:
     rows: Rows
     chosen: Sequence[Take]
     """Ranked failures first, nearest first; then the others by index."""
+    measure: Measure | None
+    """What they are ranked by; None without scores."""
+
+    @property
+    def score_label(self) -> str:
+        """Of the scores in a table."""
+        return f"{self.measure.symbol} ({self.measure.unit})" if self.measure else "Score"
+
+    @property
+    def curve_label(self) -> str:
+        """Of the scores over time."""
+        if self.measure is None:
+            return ""
+        return f"{self.measure.name.capitalize()}, {self.measure.unit}"
 
     def numbers(self, take: Take, name: str) -> np.ndarray | None:
         """(T, d) of one column, if the dataset has it."""
@@ -124,12 +141,13 @@ def read_takes(
             layout.tasks[place] if layout.tasks else "",
             list(ranked).index(episode) + 1 if episode in ranked else None,
             ranked.get(episode),
+            scores.measure.of(ranked[episode].mean, 3) if scores and episode in ranked else "",
         )
         for place, episode in enumerate(known)
         if not episodes or episode in episodes
     ]
     takes.sort(key=lambda take: (take.rank is None, take.rank, take.episode))
-    return Takes(layout, rows, takes)
+    return Takes(layout, rows, takes, scores.measure if scores else None)
 
 
 def _word(success: bool | None) -> str:
@@ -141,10 +159,11 @@ def _word(success: bool | None) -> str:
 def _check_scores(layout: Layout, ranked: Mapping[int, FailureScore]) -> None:
     lengths = dict(zip(layout.episode_indices.tolist(), layout.lengths.tolist(), strict=True))
     for episode, failure in ranked.items():
-        length = lengths.get(episode, len(failure.over_time))
-        if length != len(failure.over_time) or episode not in {*lengths, *layout.left_out}:
+        frames = len(failure.over_time)
+        known = lengths.get(episode, frames)
+        if (frames and known != frames) or episode not in {*lengths, *layout.left_out}:
             raise ArtifactError(
-                f"the scores rank episode {episode} of {len(failure.over_time)} frames, which the "
+                f"the scores rank episode {episode} of {frames} frames, which the "
                 "dataset does not have",
                 where=layout.home,
                 remedy="give the scores of this dataset",
@@ -193,7 +212,8 @@ def write_rrd(path: Path, takes: Takes, name: str) -> None:
 def _table(takes: Takes) -> rr.TextDocument:
     import rerun as rr
 
-    lines = ["| Episode | Outcome | Rank | K (nats) | Frames | Task |", "|---|---|---|---|---|---|"]
+    heading = f"| Episode | Outcome | Rank | {takes.score_label} | Frames | Task |"
+    lines = [heading, "|---|---|---|---|---|---|"]
     for take in takes.chosen:
         k = "" if take.score is None else f"{take.score.mean:.4g}"
         cells = (take.episode, take.outcome, take.rank or "", k, take.length, take.task)
@@ -215,8 +235,8 @@ def _log_numbers(recording: rr.RecordingStream, takes: Takes, take: Take) -> Non
     import rerun as rr
 
     shown = {n: takes.numbers(take, n) for n in (STATE, ENVIRONMENT_STATE, ACTION, SUCCESS)}
-    if take.score is not None:
-        shown[DIVERGENCE] = np.array(take.score.over_time)[:, None]
+    if take.score is not None and len(take.score.over_time):
+        shown[SCORE] = np.array(take.score.over_time)[:, None]
     for name, values in shown.items():
         if values is not None and values.shape[1]:
             path = f"{take.path}/{name}"
@@ -271,10 +291,10 @@ def _pictures(takes: Takes, take: Take, feature: str) -> list[bytes]:
 def _blueprint(takes: Takes) -> rrb.Blueprint:
     import rerun.blueprint as rrb
 
-    divergences = [f"/{t.path}/{DIVERGENCE}" for t in takes.chosen if t.score is not None]
+    curves = [f"/{t.path}/{SCORE}" for t in takes.chosen if t.score and len(t.score.over_time)]
     overview: list[Any] = [rrb.TextDocumentView(origin="/episodes", name="Episodes")]
-    if divergences:
-        overview.append(rrb.TimeSeriesView(contents=divergences, name="Divergence, nats"))
+    if curves:
+        overview.append(rrb.TimeSeriesView(contents=curves, name=takes.curve_label))
     return rrb.Blueprint(
         rrb.Tabs(
             rrb.Vertical(*overview, name="All episodes"),
@@ -299,8 +319,8 @@ def _tab(takes: Takes, take: Take) -> rrb.Vertical:
         if takes.numbers(take, name) is not None
     ]
     last = [rrb.TimeSeriesView(origin=f"/{take.path}/{SUCCESS}", name=SUCCESS)]
-    if take.score is not None:
-        view = rrb.TimeSeriesView(origin=f"/{take.path}/{DIVERGENCE}", name="Divergence, nats")
+    if take.score is not None and len(take.score.over_time):
+        view = rrb.TimeSeriesView(origin=f"/{take.path}/{SCORE}", name=takes.curve_label)
         last.insert(0, view)
     rows = [rrb.Horizontal(*views) for views in (cameras, numbers, last) if views]
     return rrb.Vertical(*rows, name=take.title)

@@ -9,9 +9,9 @@ import torch
 
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.data.observation import Sizes
-from outtakes.policy.act import ActPolicy, Condition
+from outtakes.policy.act.policy import ActPolicy, Condition
 from outtakes.policy.agent import Agent
-from outtakes.policy.retrieval import Bank
+from outtakes.policy.act.retrieval import Bank
 from outtakes.sim.lift import Lift
 from tests.demos import small_act
 

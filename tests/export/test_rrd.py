@@ -20,7 +20,7 @@ from rerun.experimental import RrdReader
 
 from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
-from outtakes.selection.scores import FailureScore, Scores
+from outtakes.ranking.scores import FailureScore, Scores
 from tests.commands import done, fingerprint, refused
 from tests.data.test_damage import cut_in_half, only
 from tests.export.conftest import ROBOT

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ArtifactError
-from outtakes.selection.scores import FailureScore, Scores
+from outtakes.ranking.scores import FailureScore, Scores
 from outtakes.selection.select import Selection, select
 from outtakes.selection.weights import weigh
 from tests.demos import make_demos

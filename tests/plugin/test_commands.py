@@ -158,7 +158,7 @@ def test_lerobot_rollout_drives_a_robot_by_what_it_sees(trained: Path, tmp_path:
 
 def first_chunk(run: Path, state: np.ndarray, image: np.ndarray) -> np.ndarray:
     """(L, A) actions of Outtakes' own agent from one observation."""
-    from outtakes.training.checkpoint import Checkpoint
+    from outtakes.policy.checkpoint import Checkpoint
 
     agent = Checkpoint.load(run).agent()
     empty = np.zeros((1, 0), dtype=np.float32)

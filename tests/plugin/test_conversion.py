@@ -25,7 +25,7 @@ from outtakes.cli.converting import PLUGIN
 from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.evaluation.controller import ControllerConfig
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
 from tests.commands import done, refused
 from tests.demos import make_demos, small_act, train_small
 from tests.plugin.policies import make_trainee, trained

@@ -18,7 +18,7 @@ from outtakes.data.labels import write_labels
 from outtakes.data.lerobot import read_dataset, write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
-from outtakes.policy.loss import compute_loss
+from outtakes.policy.act.loss import compute_loss
 from tests.data.episodes import recording, without_camera
 from tests.demos import bias_of, gradient_of
 from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch, trained

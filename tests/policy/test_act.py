@@ -6,7 +6,7 @@ import torch
 
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActConfig, ActPolicy, sinusoid_2d
+from outtakes.policy.act.policy import ActConfig, ActPolicy, sinusoid_2d
 from tests import naive
 from tests.demos import bias_of, gradient_of, small_act
 

@@ -9,7 +9,7 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import ConfigError
 from outtakes.policy.agent import Agent, Steering
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
 from tests import naive
 from tests.demos import make_demos, small_act, train_small
 

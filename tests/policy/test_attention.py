@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outtakes.policy.attention import Attention
+from outtakes.policy.act.attention import Attention
 from outtakes.policy.divergence import bounded, symmetric_kl
-from outtakes.policy.dropout import Dropout
+from outtakes.policy.act.dropout import Dropout
 from tests import naive
 from tests.demos import gradient_of
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from outtakes.data.observation import Sizes
-from outtakes.policy.act import ActPolicy, Memory
-from outtakes.policy.attention import Attention
-from outtakes.policy.attention_scan import AttentionScan, blocks
-from outtakes.policy.cross_attention import (
+from outtakes.policy.act.policy import ActPolicy, Memory
+from outtakes.policy.act.attention import Attention
+from outtakes.ranking.attention.scan import AttentionScan, blocks
+from outtakes.ranking.attention.cross_attention import (
     FoldedCrossAttention,
     FullCrossAttention,
     attend_to,

@@ -4,8 +4,8 @@ import torch
 
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import CheckpointError
-from outtakes.policy.act import ActPolicy
-from outtakes.policy.retrieval import Bank, embed, retrieval_camera
+from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.retrieval import Bank, embed, retrieval_camera
 from tests.demos import make_demos, small_act, train_small
 
 DIRECTIONS = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from outtakes.selection.scores import FailureScore, Scores
+from outtakes.ranking.scores import FailureScore, Scores
 
 SUCCESSES = (100, 101, 102)
 

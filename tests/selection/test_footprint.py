@@ -13,11 +13,11 @@ from torch.profiler import ProfilerActivity, profile
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
-from outtakes.policy.act import ActPolicy
+from outtakes.policy.act.policy import ActPolicy
 from outtakes.policy.agent import Agent
-from outtakes.policy.footprint import Budget, memory_tokens
-from outtakes.selection.discrepancy import Discrepancy
-from outtakes.selection.pairs import Pairs
+from outtakes.ranking.attention.footprint import Budget, memory_tokens
+from outtakes.ranking.attention.discrepancy import Discrepancy
+from outtakes.ranking.attention.pairs import Pairs
 from tests.demos import bias_of, make_demos, small_act
 
 MIB = 1 << 20

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from outtakes.errors import ConfigError
-from outtakes.selection.pairs import Pairs
+from outtakes.ranking.attention.pairs import Pairs
 
 STEPS, SUCCESSES = 30, 20
 

@@ -12,8 +12,8 @@ from scipy.stats import kendalltau
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
-from outtakes.policy.footprint import Budget
-from outtakes.selection.score import (
+from outtakes.ranking.attention.footprint import Budget
+from outtakes.ranking.attention.ranker import (
     SeedScores,
     combine,
     kendall_tau,
@@ -21,7 +21,7 @@ from outtakes.selection.score import (
     score_run,
 )
 from outtakes.selection.select import select
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
 from tests import naive
 from tests.demos import bias_of, make_demos, small_act, train_small
 from tests.slow_ranking import divergences

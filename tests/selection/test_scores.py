@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from outtakes.errors import ArtifactError
-from outtakes.selection.scores import FailureScore, Scores
+from outtakes.ranking.scores import FailureScore, Scores
 from tests.selection.rankings import make_scores
 
 

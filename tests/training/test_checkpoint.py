@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from outtakes.data.demo import Outcome
 from outtakes.errors import CheckpointError, MachineError
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.demos import make_demos, small_act, train_small
 from tests.disk import full_after
 

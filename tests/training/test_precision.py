@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from outtakes.policy.loss import LossConfig
+from outtakes.policy.act.loss import LossConfig
 from outtakes.training.learner import Learner
 from tests.demos import make_demos, small_act, small_train
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from outtakes.data.demo import DemoSet
-from outtakes.policy.act import ActConfig
-from outtakes.policy.loss import LossConfig
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.act.policy import ActConfig
+from outtakes.policy.act.loss import LossConfig
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.training.learner import Learner, can_stack
 from outtakes.training.trainer import DivergedError, Monitor, train_together
 from tests.demos import make_demos, small_act, small_train, train_small

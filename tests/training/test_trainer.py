@@ -14,9 +14,9 @@ from outtakes.data.batches import Sampler
 from outtakes.data.demo import DemoSet
 from outtakes.data.frames import load_cache, save_cache
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
-from outtakes.policy.loss import LossConfig
-from outtakes.selection.score import score_run
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy.act.loss import LossConfig
+from outtakes.ranking.attention.ranker import score_run
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.training.config import TrainConfig
 from outtakes.training.trainer import DivergedError
 from tests.demos import make_demos, small_act, train_small

@@ -42,11 +42,9 @@ class Collect(Verb):
 
     def run(self, console: Console) -> None:
         """Collect and say where."""
-        from outtakes.recipes import recipe
-
         self._check()
         check_writable(self.out.absolute().parent)
-        config = replace(recipe(self.recipe).collect, environment=self.environment, seed=self.seed)
+        config = replace(self.settings().collect, environment=self.environment, seed=self.seed)
         if self.operator == "scripted":
             self._collect_scripted(config, console)
         else:
@@ -65,14 +63,15 @@ class Collect(Verb):
             )
 
     def _collect_scripted(self, config: CollectConfig, console: Console) -> None:
-        from outtakes.stages import record
+        from outtakes import api
 
         config = replace(
             config,
             successes=given(self.successes, config.successes),
             failures=given(self.failures, config.failures),
         )
-        record(config, self.out, progress=console.progress)
+        settings = replace(self.settings(), collect=config)
+        api.collect(self.out, recipe=settings, progress=console.progress)
         console.result(f"Dataset: {self.out.resolve()}", {"dataset": str(self.out.resolve())})
 
     def _collect_by_person(self, config: CollectConfig, console: Console) -> None:

@@ -44,9 +44,7 @@ class Convert(Verb):
             raise MachineError(
                 "converting needs the plugin for LeRobot", remedy=f"pip install {PLUGIN}"
             ) from error
-        from outtakes.recipes import recipe
-
-        chosen = recipe(self.recipe)
+        chosen = self.settings()
         check_writable(self.out.parent)
         if is_run(self.source):
             to_pretrained(

@@ -24,16 +24,12 @@ class Demo(Overrides):
 
     def run(self, console: Console) -> None:
         """Run the main job and say where the report is."""
-        from outtakes.exhibition import show_demo
-        from outtakes.recipes import on_task
-        from outtakes.study import demo
+        from outtakes import api
 
-        lab = self.lab(on_task(self.settings(), self.task), self.out, console)
-        comparison = demo(lab)
-        report = show_demo(lab)
+        verdict, page = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
         console.result(
-            f"{comparison.verdict}\n\nReport: {report.resolve()}",
-            {"verdict": comparison.verdict, "report": str(report.resolve())},
+            f"{verdict}\n\nReport: {page.resolve()}",
+            {"verdict": verdict, "report": str(page.resolve())},
         )
 
 
@@ -47,27 +43,27 @@ class Triage(Trains):
     """Which failures to keep."""
     count: int = 10
     """How many failures to keep."""
+    by: str = "attention"
+    """What to rank them by: attention or action-error, or another package's ranker."""
 
     def run(self, console: Console) -> None:
         """Triage and say which failures to keep."""
-        from outtakes.exhibition import show_triage
-        from outtakes.overview import Overview
-        from outtakes.triage import triage
+        from outtakes import api
 
-        lab, demos, folder = self.read(self.out, console)
-        selection = triage(lab, demos, keep=self.keep, count=self.count)
-        content = show_triage(lab, demos, folder, self.dataset)
-        argument, overview = selection.as_lerobot_argument(), Overview(demos, lab.recipe)
-        report = (self.out / "report.html").resolve()
+        ranker = api.chosen_ranker(self.by)
+        prepared = self.prepare(self.out, console)
+        found = api.triage(prepared, by=ranker, keep=self.keep, count=self.count)
+        overview, verdict = prepared.overview, found.content.verdict
+        argument, page = found.selection.as_lerobot_argument(), found.report.resolve()
         console.result(
-            f"{content.verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {report}",
+            f"{verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {page}",
             {
                 "settings": overview.facts(),
-                "verdict": content.verdict,
-                "kept": selection.kept,
-                "dropped": selection.dropped,
+                "verdict": verdict,
+                "kept": found.selection.kept,
+                "dropped": found.selection.dropped,
                 "lerobot_argument": argument,
-                "report": str(report),
+                "report": str(page),
             },
         )
 
@@ -89,24 +85,21 @@ class Study(Overrides):
 
     def run(self, console: Console) -> None:
         """Run what is missing and print the tables."""
-        from outtakes.exhibition import show_demo
-        from outtakes.recipes import on_task
-        from outtakes.study import StudyPlan, paper
+        from outtakes import api
 
         changes = {
             "seeds": self.seeds,
             "selection_seeds": self.selection_seeds,
             "few_successes": self.few_successes,
         }
-        plan = replace(StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
-        lab = self.lab(on_task(self.settings(), self.task), self.out, console)
-        comparisons = paper(lab, plan)
-        report = show_demo(lab)
+        plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
+        lab = self.lab(self.settings(), self.out, console, task=self.task)
+        comparisons, report = api.run_study(lab, plan)
         tables = (self.out / "tables.md").read_text(encoding="utf-8")
         console.result(
             f"{tables}\nReport: {report.resolve()}",
             {
-                "verdicts": {name: c.verdict for name, c in comparisons.items()},
+                "verdicts": {name: c.verdict() for name, c in comparisons.items()},
                 "report": str(report.resolve()),
             },
         )
@@ -121,8 +114,7 @@ class Report(Verb):
 
     def run(self, console: Console) -> None:
         """Write report.html."""
-        from outtakes.report.html import write_report
-        from outtakes.summary import gather
+        from outtakes import api
 
-        page = write_report(gather(self.out), self.out).resolve()
+        page = api.report(self.out).resolve()
         console.result(f"Report: {page}", {"report": str(page)})

@@ -43,18 +43,17 @@ class Export(Reads):
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
         from outtakes.data.hub import local_folder
+        from outtakes.experiments.datasets import load_scores, load_selection
         from outtakes.export import Wanted, check_place, export
-        from outtakes.recipes import recipe
         from outtakes.review.export import kept_selection
-        from outtakes.stages import load_scores, load_selection, read_demos
 
         self._check_push()
         wanted, home = Wanted(self.lerobot, self.weights), local_folder(self.dataset)
         check_place(self.out, home)
         for file in (self.select, self.scores):
             check_exists(file)
-        folder = self.out.absolute().parent
-        demos = read_demos(self.reading_lab(recipe(self.recipe), folder, console), home)
+        check_writable(self.out.absolute().parent)
+        demos = self.load(str(home), console)
         chosen = None if self.select is None else load_selection(self.select, demos)
         scores = None if self.scores is None else load_scores(self.scores, demos)
         selection = kept_selection(demos, self._dropped(demos, home), chosen)
@@ -126,8 +125,8 @@ class Rerun(Labelled):
         from outtakes.data.hub import local_folder
         from outtakes.data.labels import parse_episodes
         from outtakes.data.source import check_outside
+        from outtakes.ranking.scores import Scores
         from outtakes.rrd import check_name, read_takes, write_rrd
-        from outtakes.selection.scores import Scores
 
         home = local_folder(self.dataset)
         check_outside(self.out, home)

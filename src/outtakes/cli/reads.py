@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.verb import Overrides, Verb
+from outtakes.cli.verb import Overrides, Verb, check_writable
 from outtakes.console import Console
 
 if TYPE_CHECKING:
+    from outtakes.api import Prepared
     from outtakes.data.demo import DemoSet
     from outtakes.data.reading import Reading
-    from outtakes.recipes import Recipe
-    from outtakes.stages import Lab
+    from outtakes.experiments.recipes import Recipe
 
 
 @dataclass(kw_only=True)
@@ -62,11 +62,18 @@ class Reads(Labelled):
             environment_state=self.environment_state,
         )
 
-    def reading_lab(self, recipe: Recipe, out: Path, console: Console) -> Lab:
-        """An experiment on a dataset that is read in this way."""
-        if self.image_size is not None:
-            recipe = replace(recipe, image_size=self.image_size)
-        return replace(self.lab(recipe, out, console), reading=self.reading())
+    def settings(self) -> Recipe:
+        """The recipe, at the image size that was chosen."""
+        chosen = super().settings()
+        return chosen if self.image_size is None else replace(chosen, image_size=self.image_size)
+
+    def load(self, dataset: str, console: Console) -> DemoSet:
+        """The dataset, read in this way."""
+        from outtakes import api
+
+        return api.load(
+            dataset, recipe=self.settings(), reading=self.reading(), progress=console.progress
+        )
 
 
 @dataclass(kw_only=True)
@@ -79,15 +86,20 @@ class Trains(Overrides, Reads):
     """For episodes shorter than an action chunk: shorten the chunk, by half at the most, or
     repeat their last action."""
 
-    def read(self, out: Path, console: Console) -> tuple[Lab, DemoSet, Path]:
-        """The experiment fitted to the dataset, the dataset and its folder; shows the settings."""
-        from outtakes.data.hub import local_folder
-        from outtakes.overview import Overview
-        from outtakes.stages import fitted, read_demos
+    def prepare(self, out: Path, console: Console) -> Prepared:
+        """The dataset, and the recipe fitted to it; shows the settings."""
+        from outtakes import api
 
-        lab = self.reading_lab(self.settings(), out, console)
-        folder = local_folder(self.dataset)
-        demos = read_demos(lab, folder)
-        lab = fitted(lab, demos, chunk=self.chunk, short_episodes=self.short_episodes)
-        console.note(Overview(demos, lab.recipe).table())
-        return lab, demos, folder
+        check_writable(out)
+        prepared = api.prepare(
+            self.dataset,
+            out,
+            recipe=self.settings(),
+            reading=self.reading(),
+            chunk=self.chunk,
+            short_episodes=self.short_episodes,
+            device=self.device,
+            progress=console.progress,
+        )
+        console.note(prepared.overview.table())
+        return prepared

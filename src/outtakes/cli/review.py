@@ -65,12 +65,12 @@ class Review(Verb):
         server.run()
 
     def _export(self, path: Path, sidecars: Sidecars, console: Console) -> None:
-        from outtakes.recipes import recipe
+        from outtakes import api
         from outtakes.review.export import kept_selection
-        from outtakes.stages import read_demos
 
-        lab = self.lab(recipe(self.recipe), path.absolute().parent, console)
-        selection = kept_selection(read_demos(lab, self.dataset), sidecars.read().dropped)
+        check_writable(path.absolute().parent)
+        demos = api.load(self.dataset, recipe=self.settings(), progress=console.progress)
+        selection = kept_selection(demos, sidecars.read().dropped)
         selection.save(path)
         argument = selection.as_lerobot_argument()
         console.result(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from outtakes.cli.reads import Reads, Trains
-from outtakes.cli.verb import Verb, check_given, given
+from outtakes.cli.verb import Verb, check_given, check_writable, given
 from outtakes.console import Console
 
 if TYPE_CHECKING:
-    from outtakes.selection.scores import FailureScore
+    from outtakes.ranking.scores import FailureScore
 
 Keep = Literal["low", "mid", "high", "random", "below"]
 
@@ -24,8 +24,9 @@ class Train(Trains):
 
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
-    policy: Literal["act", "act-pb"] = "act-pb"
-    """ACT, or ACT with parametric bias and the KL term."""
+    policy: str = "act-pb"
+    """act: ACT; act-pb: ACT with parametric bias and the KL term; or the kind of a policy that
+    another package brings."""
     select: Path | None = None
     """selection.json naming the episodes to train on; all of them when not given."""
     wandb: bool = False
@@ -33,17 +34,14 @@ class Train(Trains):
 
     def run(self, console: Console) -> None:
         """Train every seed and say where the runs are."""
-        from outtakes.overview import Overview
-        from outtakes.stages import check_success, load_selection, train_seeds
+        from outtakes.experiments.datasets import load_selection
+        from outtakes.experiments.steps import check_policy, train_policy
 
-        lab, demos, _ = self.read(self.out, console)
-        if self.policy == "act-pb":
-            check_success(demos)
-        episodes = [int(e) for e in demos.episode_indices]
-        if self.select is not None:
-            episodes = load_selection(self.select, demos).kept
-        runs = train_seeds(lab, demos, self.policy, episodes, wandb=self.wandb)
-        overview = Overview(demos, lab.recipe)
+        check_policy(self.policy)
+        prepared = self.prepare(self.out, console)
+        lab, demos, overview = prepared.lab, prepared.demos, prepared.overview
+        selection = None if self.select is None else load_selection(self.select, demos)
+        runs = train_policy(lab, demos, self.policy, selection=selection, wandb=self.wandb)
         console.result(
             "\n".join(f"Run: {run}" for run in runs) + overview.left_out(),
             {
@@ -55,34 +53,36 @@ class Train(Trains):
 
 @dataclass
 class Rank(Reads):
-    """Rank the failures by the attention of trained runs."""
+    """Rank the failures by what trained runs make of them."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
-    """Run folders of act-pb, one a seed."""
+    """Run folders, one a seed: by attention of act-pb, by action-error of any policy that was
+    trained on the successes alone."""
+    by: str = "attention"
+    """What to rank by: attention (the paper's) or action-error, or another package's ranker."""
     out: Path = Path("scores.json")
     """File to write."""
     dataset: str | None = None
     """The dataset, when it is no longer where the runs were trained on it."""
     pairs: int | None = None
     """Estimate each score from about so many (time step, success) pairs drawn at random, with a
-    standard error; exact, from every pair, when not given. For datasets too large for all pairs."""
+    standard error; exact, from every pair, when not given. For datasets too large for all pairs;
+    by attention alone."""
 
     def run(self, console: Console) -> None:
         """Rank and print the failures, nearest first."""
-        from outtakes.data.hub import local_folder
-        from outtakes.recipes import recipe
-        from outtakes.selection.pairs import check_count
-        from outtakes.stages import rank, read_demos
-        from outtakes.training.checkpoint import Checkpoint
+        from outtakes import api
+        from outtakes.policy.checkpoint import Checkpoint
 
         check_given(self.runs, "run folder")
-        if self.pairs is not None:
-            check_count(self.pairs)
-        trained_on = Path(Checkpoint.load(self.runs[0]).dataset)
-        dataset = trained_on if self.dataset is None else local_folder(self.dataset)
-        lab = self.reading_lab(recipe(self.recipe), self.out.absolute().parent, console)
-        scores = rank(lab, read_demos(lab, dataset), self.runs, path=self.out, pairs=self.pairs)
-        heading = " episode  K̄ (nats), nearest first"
+        check_writable(self.out.absolute().parent)
+        ranker = api.chosen_ranker(self.by, self.pairs)
+        runs = [Checkpoint.load(run) for run in self.runs]
+        demos = self.load(self.dataset or runs[0].dataset, console)
+        scores = api.rank(runs, demos, by=ranker, device=self.device, progress=console.progress)
+        scores.save(self.out)
+        measure = scores.measure
+        heading = f" episode  {measure.symbol} ({measure.unit}), nearest first"
         if self.pairs is not None:
             heading += ", ± standard error of the sample"
         lines = [heading, *(_ranked_line(failure) for failure in scores.ranked())]
@@ -91,6 +91,7 @@ class Rank(Reads):
             "\n".join(lines) + agreement,
             {
                 "scores": str(self.out),
+                "by": measure.key,
                 "ranked": [f.episode for f in scores.ranked()],
                 "kendall_tau": scores.kendall_tau,
             },
@@ -115,7 +116,7 @@ class Select(Verb):
     count: int = 10
     """How many failures to keep."""
     threshold: float | None = None
-    """Greatest K̄ in nats, with --keep below."""
+    """In the unit of the scores, with --keep below."""
     fold: int = 0
     """Which of the disjoint random folds, with --keep random."""
     out: Path = Path("selection.json")
@@ -123,13 +124,12 @@ class Select(Verb):
 
     def run(self, console: Console) -> None:
         """Select and print the episodes as other trainers take them."""
-        from outtakes.selection.scores import Scores
-        from outtakes.selection.select import select
+        from outtakes import api
+        from outtakes.ranking.scores import Scores
 
         scores = Scores.load(self.scores)
-        selection = select(
+        selection = api.select(
             scores,
-            scores.successes,
             keep=self.keep,
             count=self.count,
             threshold=self.threshold,
@@ -158,33 +158,37 @@ class Evaluate(Verb):
     ensemble: float | None = None
     """Average overlapping chunks with weights exp(-ENSEMBLE i), i = 0 the oldest (ACT's temporal
     ensembling, 0.01 there); chunks are executed as they are when not given."""
-    neighbours: int | None = None
-    """Successes whose PBs are averaged: 1 as in the paper, 0 for all; the recipe's when not
-    given."""
+    steering: str | None = None
+    """What policies with parametric bias are steered by: nearest (the paper's), nearest-<n>, mean
+    or zero; the recipe's when not given."""
     videos: int = 0
     """Initial states to film every run from, as mp4."""
 
     def run(self, console: Console) -> None:
         """Evaluate and print the success rates."""
-        from outtakes.exhibition import film_runs
-        from outtakes.recipes import on_task, recipe
-        from outtakes.stages import evaluate_runs
+        from outtakes import api
 
         check_given(self.runs, "run folder")
-        chosen = on_task(recipe(self.recipe), self.task)
-        chosen = replace(
-            chosen,
-            rollouts=given(self.rollouts, chosen.rollouts),
-            controller=replace(
-                chosen.controller,
-                ensemble=self.ensemble,
-                neighbours=given(self.neighbours, chosen.controller.neighbours),
-            ),
+        chosen = self.settings()
+        controller = replace(
+            chosen.controller,
+            ensemble=self.ensemble,
+            steering=chosen.controller.steering if self.steering is None else self.steering,
         )
-        lab = self.lab(chosen, self.out, console)
-        lines, content = evaluate_runs(lab, self.runs)
+        rollouts = given(self.rollouts, chosen.rollouts)
+        chosen = replace(chosen, rollouts=rollouts, controller=controller)
+        lab = self.lab(chosen, self.out, console, task=self.task)
+        found = api.evaluate_runs(lab, self.runs, videos=self.videos)
+        lines = [
+            f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), "
+            f"{r.n_seeds} seeds"
+            for arm, r in found.rates.items()
+        ]
+        content: dict[str, object] = {"rates": {a: asdict(r) for a, r in found.rates.items()}}
+        if found.comparison is not None:
+            content["verdict"] = found.comparison.verdict()
+            lines.append(found.comparison.verdict())
         if self.videos:
-            videos = [str(video) for video in film_runs(lab, self.runs, self.videos)]
-            lines += [f"Video: {video}" for video in videos]
-            content["videos"] = videos
+            content["videos"] = [str(video) for video in found.videos]
+            lines += [f"Video: {video}" for video in found.videos]
         console.result("\n".join(lines), content)

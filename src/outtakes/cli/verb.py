@@ -12,8 +12,7 @@ from outtakes.console import Console
 from outtakes.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
-    from outtakes.recipes import Recipe
-    from outtakes.stages import Lab
+    from outtakes.api import Lab, Recipe
 
 
 @dataclass(kw_only=True)
@@ -31,22 +30,20 @@ class Verb:
         """Do it."""
         raise SystemExit(f"{type(self).__name__} does nothing")
 
-    def chosen_device(self) -> str:
-        """ "cpu" or "cuda".
+    def settings(self) -> Recipe:
+        """The recipe that was named."""
+        from outtakes import api
 
-        Raises:
-            MachineError: when a GPU is asked for and there is none.
-        """
-        from outtakes.stages import named_device
+        return api.named_recipe(self.recipe)
 
-        return named_device(self.device)
-
-    def lab(self, recipe: Recipe, out: Path, console: Console) -> Lab:
+    def lab(self, recipe: Recipe, out: Path, console: Console, *, task: str | None = None) -> Lab:
         """An experiment in a folder that can be written to."""
-        from outtakes.stages import Lab
+        from outtakes import api
 
         check_writable(out)
-        return Lab(recipe, out, self.chosen_device(), progress=console.progress)
+        return api.laboratory(
+            out, recipe=recipe, task=task, device=self.device, progress=console.progress
+        )
 
 
 @dataclass(kw_only=True)
@@ -62,9 +59,7 @@ class Overrides(Verb):
 
     def settings(self) -> Recipe:
         """The recipe with these changes."""
-        from outtakes.recipes import recipe
-
-        chosen = recipe(self.recipe)
+        chosen = super().settings()
         if self.seeds is not None:
             chosen = replace(chosen, seeds=self.seeds)
         if self.steps is not None:
@@ -75,7 +70,7 @@ class Overrides(Verb):
             replan = min(chosen.controller.replan, self.chunk)
             chosen = replace(
                 chosen,
-                act=replace(chosen.act, chunk=self.chunk),
+                policy=replace(chosen.policy, chunk=self.chunk),
                 controller=replace(chosen.controller, replan=replan),
             )
         return chosen

@@ -30,15 +30,20 @@ class Batch:
     """Actions from the sampled time step on; past the end the last one repeats."""
     valid: Bool[Tensor, "*n B L"]
     """False past the end of the demonstration."""
+    paired: bool
+    """Whether `other_demo` is of the other outcome: False when there is one outcome alone."""
 
     def tensors(self) -> dict[str, Any]:
         """Every tensor, for what takes dictionaries apart; see `of`."""
-        return {**vars(self), "observation": vars(self.observation)}
+        tensors = {**vars(self), "observation": vars(self.observation)}
+        del tensors["paired"]
+        return tensors
 
     @staticmethod
-    def of(tensors: Mapping[str, Any]) -> Batch:
+    def of(tensors: Mapping[str, Any], *, paired: bool) -> Batch:
         """The batch of what `tensors` gave."""
-        return Batch(**{**tensors, "observation": Observation(**tensors["observation"])})
+        seen = Observation(**tensors["observation"])
+        return Batch(**{**tensors, "observation": seen}, paired=paired)
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ class DeviceDemos:
         self.starts = _on(demos.starts, device)
         self.success = _on(demos.successes, device)
         self.images = {camera: _frames(demos.images[camera], device) for camera in cameras}
+        self.paired = 0 < int(demos.successes.sum()) < len(demos)
 
     def observe(self, row: Int[Tensor, "*n B"]) -> Observation:
         """What is seen in these rows."""
@@ -148,6 +154,7 @@ class DeviceDemos:
             observation=self.observe(row),
             action=self.action[torch.minimum(steps, end - 1)],
             valid=steps < end,
+            paired=self.paired,
         )
 
 

@@ -171,6 +171,12 @@ class DemoSet:
         """(N,) int64, number of frames of each demonstration."""
         return np.diff(self.starts)
 
+    @property
+    def ref(self):
+        from outtakes.data.dataset_ref import DatasetRef
+
+        return DatasetRef(self.name, self.content_hash)
+
     def episodes(self, outcome: Outcome) -> list[int]:
         """Episode indices with this outcome, ascending."""
         wanted = self.successes == (outcome is Outcome.SUCCESS)

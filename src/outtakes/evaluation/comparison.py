@@ -17,7 +17,7 @@ from outtakes.evaluation.statistics import (
     success_difference,
     success_rate,
 )
-from outtakes.files import read_json, write_json
+from outtakes.files import load_json, write_json
 
 _KIND, _VERSION = "comparison", 1
 
@@ -61,19 +61,24 @@ class Comparison:
         difference = self.differences[self.treatment]
         return difference.excludes_zero and difference.n_seeds > 1
 
-    @property
-    def verdict(self) -> str:
+    def verdict(self, labels: Mapping[str, str] | None = None) -> str:
         """What the treatment changed, in a sentence: points, 95 % interval, p and n.
 
         p is the treatment's own, unadjusted, because the treatment was chosen beforehand; with
         several arms the adjusted p follows.
+
+        Args:
+            labels: arm -> its name for people; its own where there is none.
         """
+        treatment, baseline = (
+            (labels or {}).get(arm, arm) for arm in (self.treatment, self.baseline)
+        )
         d = self.differences[self.treatment]
         seeds = "1 seed" if d.n_seeds == 1 else f"{d.n_seeds} seeds"
         opening = "" if self.conclusive else "Inconclusive: "
         return (
-            f"{opening}{self.treatment} changed the success rate by {_points(d.difference)} "
-            f"points against {self.baseline} (95 % interval {_points(d.low)} to "
+            f"{opening}{treatment} changed the success rate by {_points(d.difference)} "
+            f"points against {baseline} (95 % interval {_points(d.low)} to "
             f"{_points(d.high)}, {_p(d.p)}{self._adjusted()}, {seeds} × "
             f"{d.n_rollouts // d.n_seeds} rollouts)."
         )
@@ -90,7 +95,6 @@ class Comparison:
             "baseline": self.baseline,
             "treatment": self.treatment,
             "conclusive": self.conclusive,
-            "verdict": self.verdict,
             "rates": {arm: asdict(rate) for arm, rate in self.rates.items()},
             "differences": {arm: asdict(d) for arm, d in self.differences.items()},
             "adjusted_p": dict(self.adjusted_p),
@@ -104,15 +108,7 @@ class Comparison:
         Raises:
             ArtifactError: when it is missing, damaged or of another version.
         """
-        content = read_json(path, _KIND, _VERSION)
-        try:
-            return _parse(content)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"the comparison file lacks or garbles {error}",
-                where=path,
-                remedy="compare the rollouts again",
-            ) from error
+        return load_json(path, _KIND, _VERSION, _parse, remedy="compare the rollouts again")
 
 
 def _parse(content: Mapping[str, Any]) -> Comparison:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from outtakes.errors import ConfigError
-from outtakes.policy.agent import Agent, Steering
+from outtakes.policy.agent import Agent
+from outtakes.policy.policy import Steering
 
 ROWS = 25
 """Rows of every inference call. Matrix products may round differently at different batch sizes;
@@ -25,16 +26,11 @@ class ControllerConfig:
     ensemble: float | None = None
     """ACT's temporal ensembling: ask at every step and average the actions predicted for it with
     weights exp(−ensemble · i), i = 0 the oldest. None to execute chunks as they are."""
-
-    neighbours: int = 1
-    """Successes whose PBs are averaged into the one that steers: the nearest alone in the paper;
-    0 for all of them."""
+    steering: str = ""
+    """What policies that can be steered are steered by, for example "nearest" or "mean"; their own
+    default, which is the paper's, when ""."""
 
     def __post_init__(self) -> None:
-        if self.neighbours < 0:
-            raise ConfigError(
-                f"neighbours {self.neighbours}", remedy="choose 0 for all, or at least 1"
-            )
         if self.replan < 1:
             raise ConfigError(f"replan {self.replan}", remedy="choose at least 1 step")
 
@@ -85,7 +81,7 @@ class ChunkController:
 
     def _ask(self, step: int, raw: Mapping[str, np.ndarray]) -> None:
         if self._steering is None:
-            self._steering = self.agent.begin(raw, self.config.neighbours)
+            self._steering = self.agent.begin(raw, self.config.steering)
         self._chunks.append(self.agent.predict(raw, self._steering))
         self._asked.append(step)
         live = [i for i, asked in enumerate(self._asked) if step - asked < self.agent.chunk]

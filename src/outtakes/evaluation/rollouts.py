@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,20 @@ from outtakes.errors import ArtifactError
 from outtakes.files import write_atomically
 
 
-@dataclass(frozen=True)
+def treatment(arm: str, steering: str) -> str:
+    """What a comparison compares: an arm under one steering, for example "pb-kl-low (mean)"."""
+    return f"{arm} ({steering})" if steering else arm
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rollout:
     """One rollout of one policy from one initial state."""
 
     arm: str
-    """What was trained on what, for example "act-pb/low"."""
+    """What was trained on what, for example "pb-kl-low"."""
+    steering: str = ""
+    """What the policy was steered by, for example "nearest" or "mean"; "" when by nothing, or by
+    its default."""
     seed: int
     """Training seed of the policy."""
     initial_state: int
@@ -31,27 +40,32 @@ class Rollout:
     """Stream and seed of the initial states, for example "evaluate/0"; "" in logs older than the
     streams, whose states may be those of training demonstrations."""
 
+    @property
+    def treatment(self) -> str:
+        """What it counts for in comparisons."""
+        return treatment(self.arm, self.steering)
+
 
 @dataclass(frozen=True)
 class RolloutLog:
     """Rollouts of any number of arms, each arm over the same initial states.
 
     Raises:
-        ArtifactError: when one (arm, seed, initial state) appears twice.
+        ArtifactError: when one (arm, steering, seed, initial state) appears twice.
     """
 
     rollouts: Sequence[Rollout]
 
     def __post_init__(self) -> None:
-        keys = {(r.arm, r.seed, r.initial_state) for r in self.rollouts}
+        keys = {(r.treatment, r.seed, r.initial_state) for r in self.rollouts}
         if len(keys) != len(self.rollouts):
             raise ArtifactError(
-                "a rollout of one arm, seed and initial state appears twice",
+                "a rollout of one arm, steering, seed and initial state appears twice",
                 remedy="evaluate again into an empty folder",
             )
 
     def outcomes(self) -> Mapping[str, Mapping[int, np.ndarray]]:
-        """Arm -> training seed -> (n_states,) bool success, by initial state.
+        """Treatment -> training seed -> (n_states,) bool success, by initial state.
 
         Raises:
             ArtifactError: when not all were drawn from one stream with one seed.
@@ -61,15 +75,16 @@ class RolloutLog:
                 f"rollouts from different initial states: {', '.join(sorted(lists))}",
                 remedy="evaluate all arms from the same ones",
             )
-        by_arm: dict[str, dict[int, dict[int, bool]]] = {}
+        by_treatment: dict[str, dict[int, dict[int, bool]]] = {}
         for r in self.rollouts:
-            by_arm.setdefault(r.arm, {}).setdefault(r.seed, {})[r.initial_state] = r.success
+            seeds = by_treatment.setdefault(r.treatment, {})
+            seeds.setdefault(r.seed, {})[r.initial_state] = r.success
         return {
-            arm: {
+            name: {
                 seed: np.array([states[i] for i in sorted(states)], dtype=bool)
                 for seed, states in seeds.items()
             }
-            for arm, seeds in by_arm.items()
+            for name, seeds in by_treatment.items()
         }
 
     def merged(self, other: RolloutLog) -> RolloutLog:
@@ -96,10 +111,20 @@ class RolloutLog:
 
         try:
             rows = pq.read_table(path).to_pylist()
-            return RolloutLog([Rollout(**row) for row in rows])
+            return RolloutLog([Rollout(**_updated(row)) for row in rows])
         except FileNotFoundError:
             raise ArtifactError("no rollouts", where=path, remedy="evaluate first") from None
-        except (pa.ArrowInvalid, OSError, TypeError) as error:
+        except (pa.ArrowInvalid, OSError, TypeError, KeyError) as error:
             raise ArtifactError(
                 f"cannot read the rollouts ({error})", where=path, remedy="evaluate again"
             ) from error
+
+
+def _updated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it is, or of a file older than the column `steering`: it was in the arm's name."""
+    if "steering" in row:
+        return dict(row)
+    arm = row["arm"]
+    if arm.endswith("-mean"):
+        return {**row, "arm": arm.removesuffix("-mean"), "steering": "mean"}
+    return {**row, "steering": "nearest" if row["retrieved_episode"] >= 0 else ""}

@@ -1,9 +1,8 @@
-"""A trained policy with everything it needs to act: normaliser and PB bank."""
+"""A trained policy with everything it needs to act in the units of the robot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,18 +11,7 @@ from torch import Tensor
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActPolicy
-from outtakes.policy.retrieval import Bank, embed
-
-
-@dataclass(frozen=True)
-class Steering:
-    """The PB each environment row follows for its whole episode."""
-
-    bias: Tensor | None
-    """(B, L, P); None when the policy has no PB."""
-    episodes: np.ndarray
-    """(B,) int64, episode index of the nearest success; -1 without PB."""
+from outtakes.policy.policy import Policy, Steering
 
 
 class Agent:
@@ -32,14 +20,12 @@ class Agent:
     Args:
         policy: the trained policy.
         normalizer: moments of the data it was trained on.
-        bank: PBs of the successes, or None for a policy without PB.
     """
 
-    def __init__(self, policy: ActPolicy, normalizer: Normalizer, bank: Bank | None) -> None:
+    def __init__(self, policy: Policy, normalizer: Normalizer) -> None:
         self.policy = policy.eval()
-        self.device = policy.action_positions.device
+        self.device = policy.device
         self.normalizer = normalizer.to(self.device)
-        self.bank = bank
 
     @property
     def chunk(self) -> int:
@@ -81,22 +67,20 @@ class Agent:
         return moments.standardise(values)
 
     @torch.no_grad()
-    def begin(self, raw: Mapping[str, np.ndarray], neighbours: int = 1) -> Steering:
-        """Choose each row's PB from its first observation (Sec. 3.3).
+    def begin(self, raw: Mapping[str, np.ndarray], steering: str = "") -> Steering:
+        """Choose what steers each row's episode from its first observation.
 
         Args:
             raw: first observations, as `observation` takes them.
-            neighbours: nearest successes whose PBs are averaged; 1 as in the paper, 0 for all.
+            steering: one of the policy's `steerings`; its default when "".
+
+        Raises:
+            UnknownName: when the policy knows no such steering.
         """
-        first = self.observation(raw)
-        if self.bank is None:
-            return Steering(None, np.full(len(first), -1, dtype=np.int64))
-        embedding = embed(self.policy, first, self.bank.camera)
-        bias, nearest = self.bank.steer(embedding, neighbours)
-        return Steering(bias, nearest.cpu().numpy())
+        return self.policy.begin(self.observation(raw), steering)
 
     @torch.no_grad()
     def predict(self, raw: Mapping[str, np.ndarray], steering: Steering) -> np.ndarray:
         """(B, L, A) float32 action chunks in the dataset's own units."""
-        standardised = self.policy(self.observation(raw), steering.bias)
+        standardised = self.policy.act(self.observation(raw), steering)
         return self.normalizer.action.restore(standardised).cpu().numpy()

@@ -25,13 +25,13 @@ class Video:
 
 @dataclass(frozen=True)
 class Curve:
-    """D_sym over time, drawn in a box of T - 1 by 1 whose top is `peak`."""
+    """The measure over time, drawn in a box of T - 1 by 1 whose top is `peak`."""
 
     points: str
     """SVG points: frame, and 1 - value / peak."""
     width: int
     peak: float
-    """nats, one for all cards, so that curves compare."""
+    """In the measure's unit, one for all cards, so that curves compare."""
     peak_label: str
     duration: str
     """Seconds until the last frame, in words."""
@@ -43,7 +43,7 @@ class CardView:
 
     card: FailureCard
     rank: str
-    k: str
+    score: str
     shade: float | None
     kind: str
     size: str
@@ -70,11 +70,11 @@ def _view(card: FailureCard, shading: Shading, link: Link, peak: float) -> CardV
     return CardView(
         card=card,
         rank=ordinal(card.rank),
-        k=significant(card.k),
-        shade=shading(card.k),
+        score=significant(card.score),
+        shade=shading(card.score),
         kind=kind_words(card.mistake) if card.mistake else "",
         size="" if card.mistake_size is None else _size(card.mistake_size, card.mistake_unit),
-        seeds=[(seed, significant(k)) for seed, k in sorted(card.per_seed.items())],
+        seeds=[(seed, significant(value)) for seed, value in sorted(card.per_seed.items())],
         video=video_view(card.video, link) if card.video else None,
         nearest_video=video_view(card.nearest_video, link) if card.nearest_video else None,
         thumbnails=[link(path) for path in card.thumbnails],

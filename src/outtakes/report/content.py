@@ -44,15 +44,33 @@ class MapPoint:
     success: bool
     x: float
     y: float
-    k: float | None = None
-    """K̄ in nats, for failures."""
+    score: float | None = None
+    """Of failures, in the measure's unit."""
 
 
 @dataclass(frozen=True)
-class BiasMap:
-    """Principal components of the PB tables after one training (Figures 5 and 6)."""
+class MeasureWords:
+    """What the failures were ranked by, in words and signs."""
+
+    name: str
+    """For example "attention divergence"."""
+    symbol: str
+    """For example "K̄"."""
+    unit: str
+    """For example "nats"."""
+    meaning: str
+    """What it says, in a sentence or two."""
+    over_time: str
+    """What its value at each frame is; "" when it has none."""
+
+
+@dataclass(frozen=True)
+class DemonstrationMap:
+    """The demonstrations on a plane, as one training sees them (Figures 5 and 6)."""
 
     title: str
+    axes: str
+    """What was projected onto its first two principal components."""
     points: Sequence[MapPoint]
 
 
@@ -86,15 +104,16 @@ class FailureCard:
     episode: int
     rank: int
     """1 is the nearest to the successes."""
-    k: float
-    """K̄ in nats."""
+    score: float
+    """In the measure's unit."""
     per_seed: Mapping[int, float]
-    """Training seed -> K in nats."""
+    """Training seed -> score."""
     over_time: Sequence[float]
-    """(T,) nats, D_sym averaged over successes and seeds at each frame."""
+    """(T,) the measure at each frame, averaged over seeds; or empty."""
     kept: bool
     reason: str
-    nearest_success: int
+    nearest_success: int | None
+    """Episode index; None when the measure compares with no single success."""
     fps: float
     mistake: str = ""
     """Kind of the operator's mistake when it is known, else empty."""
@@ -121,7 +140,7 @@ class RolloutVideo:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Whether K̄ goes with the size of the operator's mistake (Spearman)."""
+    """Whether the measure goes with the size of the operator's mistake (Spearman)."""
 
     rho: float
     low: float
@@ -129,7 +148,7 @@ class Correlation:
     p: float
     n: int
     pairs: Sequence[tuple[float, float, str]]
-    """(mistake size, K̄, mistake kind) of each failure."""
+    """(mistake size, score, mistake kind) of each failure."""
     size_label: str = "size of the mistake"
     """What the sizes are, with their unit."""
 
@@ -149,11 +168,12 @@ class ReportContent:
     measure_note: str
     """What the measure is and is not, in one or two sentences."""
     arms: Sequence[ArmRow]
+    ranked_by: MeasureWords
     cards: Sequence[FailureCard]
     """From nearest to farthest."""
     kendall_tau: float | None
     n_successes: int
-    bias_maps: Sequence[BiasMap]
+    maps: Sequence[DemonstrationMap]
     retrieval: RetrievalMap | None
     rollout_videos: Sequence[RolloutVideo]
     correlation: Correlation | None

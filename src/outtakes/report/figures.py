@@ -1,4 +1,4 @@
-"""The report's scatter plots: failures by K̄, maps of the parametric biases, retrieval, mistakes."""
+"""The report's scatter plots: failures ranked, demonstrations on a map, retrieval, mistakes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from itertools import groupby
 
 from outtakes.report.axis import Axis, equal_axes, fit_axis, fitting_aspect, rank_axis
 from outtakes.report.content import (
-    BiasMap,
     Correlation,
+    DemonstrationMap,
     FailureCard,
     MapPoint,
+    MeasureWords,
     Query,
     RetrievalMap,
 )
@@ -23,34 +24,44 @@ _PICTURES = 8
 
 
 class Shading:
-    """Where a failure stands between the nearest (0) and the farthest (1), by its K̄."""
+    """Where a failure stands between the nearest (0) and the farthest (1), by its score."""
 
-    def __init__(self, ks: Iterable[float]) -> None:
-        ks = list(ks)
-        self.low, self.high = (min(ks), max(ks)) if ks else (0.0, 0.0)
+    def __init__(self, cards: Sequence[FailureCard]) -> None:
+        ordered = sorted(cards, key=lambda card: card.rank)
+        self.nearest = ordered[0].score if ordered else 0.0
+        self.farthest = ordered[-1].score if ordered else 0.0
 
-    def __call__(self, k: float | None) -> float | None:
-        """Share of the way from the nearest to the farthest; None without K̄."""
-        if k is None:
+    def __call__(self, score: float | None) -> float | None:
+        """Share of the way from the nearest to the farthest; None without a score."""
+        if score is None:
             return None
-        if self.high == self.low:
+        if self.farthest == self.nearest:
             return 0.0
-        return round(min(max((k - self.low) / (self.high - self.low), 0.0), 1.0), 4)
+        share = (score - self.nearest) / (self.farthest - self.nearest)
+        return round(min(max(share, 0.0), 1.0), 4)
 
 
-def ranking_plot(cards: Sequence[FailureCard], shading: Shading) -> Plot:
+def quantity(score: float, measure: MeasureWords) -> str:
+    """A score with its symbol and unit."""
+    return f"{measure.symbol} {significant(score)} {measure.unit}"
+
+
+def ranking_plot(cards: Sequence[FailureCard], shading: Shading, measure: MeasureWords) -> Plot:
     """Failures from nearest to farthest, relative to the nearest (Figure 5, right)."""
-    least = min(card.k for card in cards)
-    values = [k - least for card in cards for k in (card.k, *card.per_seed.values())]
+    least, unit = shading.nearest, measure.unit
+    values = [v - least for card in cards for v in (card.score, *card.per_seed.values())]
     x = rank_axis("rank of the failure, nearest to the successes first", len(cards))
-    y = fit_axis("K̄ above the nearest failure (nats)", values)
+    y = fit_axis(f"{measure.symbol} above the nearest failure ({unit})", values)
     ordered = sorted(cards, key=lambda card: card.rank)
     return Plot(
         x,
         y,
-        [*_seed_dots(ordered, x, y, least), *(_ranked(c, x, y, least, shading) for c in ordered)],
+        [
+            *_seed_dots(ordered, x, y, measure, least),
+            *(_ranked(card, x, y, measure, shading) for card in ordered),
+        ],
         summary=f"{len(cards)} failures in order of their distance to the successes, "
-        f"from {significant(cards[0].k)} to {significant(max(c.k for c in cards))} nats",
+        f"from {significant(least)} to {significant(shading.farthest)} {unit}",
         bands=_kept_bands(ordered, x),
         legend=[
             LegendEntry("triangle", "failure", "kept", 0.2),
@@ -60,34 +71,37 @@ def ranking_plot(cards: Sequence[FailureCard], shading: Shading) -> Plot:
     )
 
 
-def _ranked(card: FailureCard, x: Axis, y: Axis, least: float, shading: Shading) -> Mark:
-    left, top = at(x, y, card.rank, card.k - least)
-    seeds = [k - least for k in card.per_seed.values()]
+def _ranked(card: FailureCard, x: Axis, y: Axis, measure: MeasureWords, shading: Shading) -> Mark:
+    least = shading.nearest
+    left, top = at(x, y, card.rank, card.score - least)
+    seeds = [value - least for value in card.per_seed.values()]
     whisker = Segment(left, at(x, y, 0, min(seeds))[1], left, at(x, y, 0, max(seeds))[1])
     return Mark(
         left,
         top,
         "triangle",
         "failure" if card.kept else "failure hollow",
-        f"Episode {card.episode}\nK̄ {significant(card.k)} nats, rank {card.rank}\n"
+        f"Episode {card.episode}\n{quantity(card.score, measure)}, rank {card.rank}\n"
         f"{'kept' if card.kept else 'dropped'}"
         + (f"\n{kind_words(card.mistake)}" if card.mistake else ""),
         tail=whisker,
-        shade=shading(card.k),
+        shade=shading(card.score),
         episode=card.episode,
     )
 
 
-def _seed_dots(cards: Sequence[FailureCard], x: Axis, y: Axis, least: float) -> list[Mark]:
+def _seed_dots(
+    cards: Sequence[FailureCard], x: Axis, y: Axis, measure: MeasureWords, least: float
+) -> list[Mark]:
     return [
         Mark(
-            *at(x, y, card.rank, k - least),
+            *at(x, y, card.rank, value - least),
             "dot",
             "seed",
-            f"Episode {card.episode}, training seed {seed}\nK {significant(k)} nats",
+            f"Episode {card.episode}, training seed {seed}\n{significant(value)} {measure.unit}",
         )
         for card in cards
-        for seed, k in sorted(card.per_seed.items())
+        for seed, value in sorted(card.per_seed.items())
     ]
 
 
@@ -103,12 +117,17 @@ def _kept_bands(ordered: Sequence[FailureCard], x: Axis) -> list[Band]:
     return bands
 
 
-def bias_plot(bias_map: BiasMap, shading: Shading, cards: Iterable[FailureCard]) -> Plot:
-    """Where each demonstration's parametric bias lies (Figures 5, left, and 6)."""
-    points, episodes = bias_map.points, {card.episode for card in cards}
+def map_plot(
+    shown: DemonstrationMap,
+    shading: Shading,
+    cards: Iterable[FailureCard],
+    measure: MeasureWords,
+) -> Plot:
+    """Where each demonstration lies as a training sees it (Figures 5, left, and 6)."""
+    points, episodes = shown.points, {card.episode for card in cards}
     x, y = equal_axes(
-        "first principal component",
-        "second principal component",
+        f"{shown.axes}, principal component 1",
+        f"{shown.axes}, principal component 2",
         [p.x for p in points],
         [p.y for p in points],
         _ASPECT,
@@ -117,11 +136,14 @@ def bias_plot(bias_map: BiasMap, shading: Shading, cards: Iterable[FailureCard])
     return Plot(
         x,
         y,
-        [_map_mark(p, x, y, shading, episodes) for p in sorted(points, key=lambda p: p.success)],
-        summary=f"Biases of {successes} successes and {len(points) - successes} failures",
+        [
+            _map_mark(p, x, y, shading, measure, episodes)
+            for p in sorted(points, key=lambda p: p.success)
+        ],
+        summary=f"Map of {successes} successes and {len(points) - successes} failures",
         legend=_outcome_legend(points),
         aspect=_ASPECT,
-        title=bias_map.title,
+        title=shown.title,
     )
 
 
@@ -138,30 +160,37 @@ def _map_mark(
     x: Axis,
     y: Axis,
     shading: Shading,
+    measure: MeasureWords,
     linked: Iterable[int] = (),
     pictures: Mapping[int, str] | None = None,
 ) -> Mark:
     outcome = "success" if p.success else "failure"
-    distance = f"\nK̄ {significant(p.k)} nats" if p.k is not None else ""
+    distance = "" if p.score is None else f"\n{quantity(p.score, measure)}"
     return Mark(
         *at(x, y, p.x, p.y),
         "circle" if p.success else "triangle",
         outcome,
         f"Episode {p.episode}, {outcome}{distance}",
-        shade=None if p.success else shading(p.k),
+        shade=None if p.success else shading(p.score),
         episode=p.episode if p.episode in linked else None,
         label=str(p.episode) if pictures and p.episode in pictures else "",
         picture=(pictures or {}).get(p.episode, ""),
     )
 
 
-def retrieval_plot(content: RetrievalMap, pictures: Mapping[int, str], shading: Shading) -> Plot:
+def retrieval_plot(
+    content: RetrievalMap,
+    pictures: Mapping[int, str],
+    shading: Shading,
+    measure: MeasureWords,
+) -> Plot:
     """Which success steered each rollout, by where both began (Figure 4).
 
     Args:
         content: the points.
         pictures: episode -> address of its first image.
         shading: of failures, should the bank hold any.
+        measure: of the shading.
     """
     xs, ys = zip(*((p.x, p.y) for p in (*content.bank, *content.queries)), strict=True)
     aspect = fitting_aspect(xs, ys)
@@ -173,7 +202,7 @@ def retrieval_plot(content: RetrievalMap, pictures: Mapping[int, str], shading: 
     return Plot(
         x,
         y,
-        [*queries, *(_map_mark(p, x, y, shading, (), pictures) for p in content.bank)],
+        [*queries, *(_map_mark(p, x, y, shading, measure, (), pictures) for p in content.bank)],
         summary=f"Starts of {len(bank)} demonstrations and of {len(queries)} rollouts, "
         "each joined to the success it was matched with",
         legend=[
@@ -203,25 +232,25 @@ def _query_mark(
     )
 
 
-def correlation_plot(correlation: Correlation) -> Plot:
-    """K̄ against the size of the operator's mistake, by kind of mistake."""
+def correlation_plot(correlation: Correlation, measure: MeasureWords) -> Plot:
+    """The score against the size of the operator's mistake, by kind of mistake."""
     x = fit_axis(correlation.size_label, [size for size, _, _ in correlation.pairs])
-    y = fit_axis("K̄ (nats)", [k for _, k, _ in correlation.pairs])
+    y = fit_axis(f"{measure.symbol} ({measure.unit})", [score for _, score, _ in correlation.pairs])
     kinds = sorted({kind for _, _, kind in correlation.pairs})
     looks = {kind: (_KIND_SYMBOLS[i % 6], f"kind kind-{i % 6}") for i, kind in enumerate(kinds)}
     marks = [
         Mark(
-            *at(x, y, size, k),
+            *at(x, y, size, score),
             *looks[kind],
-            f"{kind_words(kind)}\nsize {significant(size)}, K̄ {significant(k)} nats",
+            f"{kind_words(kind)}\nsize {significant(size)}, {quantity(score, measure)}",
         )
-        for size, k, kind in correlation.pairs
+        for size, score, kind in correlation.pairs
     ]
     return Plot(
         x,
         y,
         marks,
-        summary=f"K̄ against the size of the mistake for {correlation.n} failures",
+        summary=f"{measure.symbol} against the size of the mistake for {correlation.n} failures",
         legend=[LegendEntry(*looks[kind], kind_words(kind)) for kind in kinds],
     )
 

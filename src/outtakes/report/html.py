@@ -14,12 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from outtakes.errors import ArtifactError
 from outtakes.files import write_atomically
 from outtakes.report.cards import Link, Video, card_views, video_view
-from outtakes.report.content import Correlation, ReportContent, RolloutVideo
+from outtakes.report.content import ReportContent, RolloutVideo
 from outtakes.report.figures import (
     Shading,
-    bias_plot,
     correlation_plot,
     kind_words,
+    map_plot,
     ranking_plot,
     retrieval_plot,
 )
@@ -83,19 +83,20 @@ def _render(content: ReportContent, link: Link) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"nats": significant, "p": probability, "sentence": sentence}
-    shading = Shading(card.k for card in content.cards)
+    environment.filters |= {"significant": significant, "p": probability, "sentence": sentence}
+    shading, measure = Shading(content.cards), content.ranked_by
     return environment.get_template("report.html.j2").render(
         content=content,
+        measure=measure,
         kept=sum(card.kept for card in content.cards),
         forest=forest(content) if content.arms else None,
-        ranking=ranking_plot(content.cards, shading) if content.cards else None,
-        maps=[bias_plot(m, shading, content.cards) for m in content.bias_maps if m.points],
+        ranking=ranking_plot(content.cards, shading, measure) if content.cards else None,
+        maps=[map_plot(m, shading, content.cards, measure) for m in content.maps if m.points],
         retrieval=_retrieval(content, link, shading),
         cards=card_views(content.cards, shading, link),
         kinds=_kinds(content),
         takes=_takes(content.rollout_videos, link),
-        correlation=_correlation(content.correlation),
+        correlation=_correlation(content),
         shading=shading,
     )
 
@@ -105,11 +106,12 @@ def _retrieval(content: ReportContent, link: Link, shading: Shading) -> Plot | N
     if retrieval is None or not retrieval.bank:
         return None
     pictures = {episode: link(path) for episode, path in retrieval.thumbnails.items()}
-    return retrieval_plot(retrieval, pictures, shading)
+    return retrieval_plot(retrieval, pictures, shading, content.ranked_by)
 
 
-def _correlation(correlation: Correlation | None) -> Plot | None:
-    return correlation_plot(correlation) if correlation and correlation.pairs else None
+def _correlation(content: ReportContent) -> Plot | None:
+    found = content.correlation
+    return correlation_plot(found, content.ranked_by) if found and found.pairs else None
 
 
 def _kinds(content: ReportContent) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from outtakes.data.layout import Layout, read_layout
 from outtakes.data.outcomes import Evidence, Outcomes, frame_columns, recorded_outcomes
 from outtakes.data.rows import Rows, read_rows
 from outtakes.errors import ArtifactError
-from outtakes.selection.scores import Scores
+from outtakes.ranking.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Catalogue:
             "dataset": self.layout.root.resolve().name,
             "fps": self.layout.fps,
             "ranked": self.scores is not None,
+            "measure": None if self.scores is None else self.scores.measure.as_json(),
             "cameras": list(self.layout.cameras),
             "episodes": [
                 {
@@ -73,7 +74,7 @@ class Catalogue:
         }
 
     def _ranks(self) -> dict[int, list[float]]:
-        """Episode index -> [place in the ranking from 1, K̄ in nats]."""
+        """Episode index -> [place in the ranking from 1, score]."""
         ranked = self.scores.ranked() if self.scores else []
         return {f.episode: [place, f.mean] for place, f in enumerate(ranked, start=1)}
 

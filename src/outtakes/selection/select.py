@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
-from outtakes.files import read_json, write_json
-from outtakes.selection.scores import Scores
+from outtakes.files import load_json, write_json
+from outtakes.ranking.scores import Scores
 
 _KIND, _VERSION = "selection", 1
 RULES = ("low", "mid", "high", "random", "below")
@@ -81,16 +82,14 @@ class Selection:
         Raises:
             ArtifactError: when it is missing, damaged or of another version.
         """
-        content = read_json(path, _KIND, _VERSION)
-        try:
-            decided = [(int(e), True) for e in content["kept"]]
-            decided += [(int(e), False) for e in content["dropped"]]
-            choices = [Choice(e, kept, content["reasons"][str(e)]) for e, kept in sorted(decided)]
-            return Selection(content["dataset"], content["content_hash"], content["rule"], choices)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"the selection file lacks or garbles {error}", where=path, remedy="select again"
-            ) from error
+        return load_json(path, _KIND, _VERSION, _parse, remedy="select again")
+
+
+def _parse(content: Mapping[str, Any]) -> Selection:
+    decided = [(int(e), True) for e in content["kept"]]
+    decided += [(int(e), False) for e in content["dropped"]]
+    choices = [Choice(e, kept, content["reasons"][str(e)]) for e, kept in sorted(decided)]
+    return Selection(content["dataset"], content["content_hash"], content["rule"], choices)
 
 
 def select(
@@ -108,10 +107,10 @@ def select(
     Args:
         scores: the ranked failures.
         successes: episode indices of the successes, all kept.
-        keep: "low", "mid" or "high" part of the ranking; "random", one of the disjoint folds of
-            the failures; or "below", every failure with K̄ at most `threshold`.
+        keep: "low", "mid" or "high": the nearest, the middle or the farthest failures; "random",
+            one of the disjoint folds of them; or "below", all at least as near as `threshold`.
         count: failures to keep; ignored with "below".
-        threshold: nats; only with "below".
+        threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
         seed: of the shuffle behind the random folds.
 
@@ -139,7 +138,7 @@ def select(
     for place, failure in enumerate(scores.ranked(), start=1):
         kept = failure.episode in chosen
         reason = (
-            f"failure, rank {place} of {len(ranked)}, K {failure.mean:.4g} nats, "
+            f"failure, rank {place} of {len(ranked)}, {scores.measure.of(failure.mean)}, "
             f"{'in' if kept else 'outside'} the {keep} group"
         )
         choices.append(Choice(failure.episode, kept, reason))
@@ -152,9 +151,10 @@ def _below(scores: Scores, threshold: float | None) -> list[int]:
         raise ConfigError(
             "no threshold",
             where=scores.dataset,
-            remedy="give --threshold in nats with --keep below",
+            remedy=f"give --threshold in {scores.measure.unit} with --keep below",
         )
-    return [failure.episode for failure in scores.ranked() if failure.mean <= threshold]
+    sign = 1 if scores.measure.low_is_near else -1
+    return [f.episode for f in scores.ranked() if sign * f.mean <= sign * threshold]
 
 
 def _random_fold(episodes: Sequence[int], count: int, fold: int, seed: int) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ArtifactError
 from outtakes.files import write_atomically
-from outtakes.selection.scores import Scores
+from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
 
 
@@ -22,8 +22,8 @@ class EpisodeWeight:
     exported: int | None
     """Its index among the kept episodes alone; None when it is dropped."""
     outcome: Outcome
-    k: float | None
-    """K̄ in nats; None for successes, and without scores."""
+    score: float | None
+    """In the unit of the scores' measure; None for successes, and without scores."""
     rank: int | None
     """Place in the ranking, 1 the nearest; None for successes, and without scores."""
     weight: float
@@ -78,7 +78,7 @@ def save_weights(path: Path, rows: Sequence[EpisodeWeight]) -> None:
         "episode_index": pa.array([row.episode for row in rows], pa.int64()),
         "exported_index": pa.array([row.exported for row in rows], pa.int64()),
         "outcome": pa.array([row.outcome.value for row in rows], pa.string()),
-        "k": pa.array([row.k for row in rows], pa.float64()),
+        "score": pa.array([row.score for row in rows], pa.float64()),
         "rank": pa.array([row.rank for row in rows], pa.int64()),
         "weight": pa.array([row.weight for row in rows], pa.float64()),
     }

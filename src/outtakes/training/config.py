@@ -19,13 +19,9 @@ class TrainConfig:
     batch_size: int = 10
     """B, samples a step."""
     learning_rate: float = 1e-5
-    """Peak rate of the network, as in ACT."""
-    backbone_scale: float = 1.0
-    """Rate of the image backbone, as a fraction of `learning_rate`."""
-    pb_learning_rate: float = 1e-3
-    """Peak rate of the PB table."""
+    """Peak rate of the network, as in ACT. A policy's parameters may have rates of their own."""
     weight_decay: float = 1e-4
-    """AdamW's, on everything but the PB table."""
+    """AdamW's, on all parameters but those that the policy says do not decay."""
     warmup: int = 0
     """Steps of linear warm-up."""
     schedule: str = "constant"
@@ -45,10 +41,10 @@ class TrainConfig:
         for name in ("steps", "batch_size", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 1")
-        for name in ("learning_rate", "pb_learning_rate", "clip"):
+        for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose more than 0")
-        for name in ("backbone_scale", "weight_decay", "warmup"):
+        for name in ("weight_decay", "warmup"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 0")
         if self.precision not in ("fp32", "bf16"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,20 +15,10 @@ from outtakes.data.batches import Batch, DeviceDemos, Sampler, stack_samples
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Observation, Sizes
-from outtakes.policy.act import ActConfig, ActPolicy
-from outtakes.policy.loss import Loss, LossConfig, compute_loss
-from outtakes.policy.retrieval import embed, retrieval_camera
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.policy import Losses, Policy, PolicyConfig, Successes
 from outtakes.training.config import TrainConfig
 from outtakes.training.optimizer import Optimizer, schedule
-
-
-def can_stack(act: ActConfig) -> bool:
-    """Whether several seeds of such a policy can train as one program.
-
-    Nothing random may happen inside the step, and convolutions gain nothing by it.
-    """
-    return not (act.cameras or act.use_vae or act.dropout)
 
 
 class Learner:
@@ -36,23 +26,21 @@ class Learner:
 
     Args:
         demos: demonstrations to train on.
-        act: shape of the policies.
-        loss: weights of the loss.
+        policy: settings of the policies.
         config: length and rates.
-        seeds: one policy each; more than one only where `can_stack`.
+        seeds: one policy each; more than one only where the policy is `stackable`.
         device: where to train.
     """
 
     def __init__(
         self,
         demos: DemoSet,
-        act: ActConfig,
-        loss: LossConfig,
+        policy: PolicyConfig,
         config: TrainConfig,
         seeds: Sequence[int],
         device: torch.device,
     ) -> None:
-        self.demos, self.act, self.loss = demos, act, loss
+        self.demos, self.policy = demos, policy
         self.config, self.seeds, self.device = config, tuple(seeds), device
         self.sizes = Sizes(
             len(demos),
@@ -62,26 +50,21 @@ class Learner:
         )
         self.policies = [self._fresh_policy(seed) for seed in seeds]
         self.normalizer = Normalizer.of(demos)
-        self.data = DeviceDemos(demos, self.normalizer, act.cameras, device)
+        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device)
         self.samplers = [
             Sampler(demos, seed=seed, batch_size=config.batch_size, balanced=config.balanced)
             for seed in seeds
         ]
-        self.separate = (
-            act.condition == "pb"
-            and loss.kl_weight > 0
-            and 0 < int(demos.successes.sum()) < len(demos)
-        )
-        self.optimizer = Optimizer(self.policies, config.weight_decay, config.backbone_scale)
+        self.optimizer = Optimizer(self.policies, config.learning_rate, config.weight_decay)
         self._parameters = self._leaves()
-        self._losses = _LossOf(self.policies[0], loss, self.separate)
+        self._losses = _LossesOf(self.policies[0], self.data.paired)
         self.generator = torch.Generator(device)
         self.step = 0
 
-    def _fresh_policy(self, seed: int) -> ActPolicy:
+    def _fresh_policy(self, seed: int) -> Policy:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return ActPolicy(self.act, self.sizes).to(self.device).train()
+            return self.policy.build(self.sizes).to(self.device).train()
 
     def _leaves(self) -> dict[str, Tensor]:
         """What the loss is differentiated by: one policy's own parameters, or stacks of them."""
@@ -98,54 +81,47 @@ class Learner:
         config = self.config
         return schedule(self.step, config.steps, config.warmup, config.schedule)
 
-    def differentiate(self, batch: Batch) -> tuple[Loss, Tensor]:
+    def differentiate(self, batch: Batch) -> tuple[Losses, Tensor]:
         """Find the losses of this step's batch and their gradients; nothing moves yet.
 
         Returns:
             The loss and its parts, (n,) each, and whether each policy's loss and gradient are
             finite, (n,) bool.
         """
-        loss = self._loss(batch)
+        losses = self._losses_of(batch)
         gradients = torch.autograd.grad(
-            loss.total.sum(), list(self._parameters.values()), allow_unused=True
+            losses.total.sum(), list(self._parameters.values()), allow_unused=True
         )
         named = dict(zip(self._parameters, gradients, strict=True))
         norm = self.optimizer.take(named, self.config.clip)
-        return loss, torch.isfinite(loss.total.detach() + norm)
+        return losses, torch.isfinite(losses.total.detach() + norm)
 
     def move(self, batch: Batch) -> None:
         """Step along the gradients that were found for a batch."""
-        rate, pb_rate = self.rate, self.config.pb_learning_rate * self._fraction()
-        rows = None if self.optimizer.rows is None else self._rows_used(batch)
-        self.optimizer.step(rate, pb_rate, rows)
+        used = self._rows_used(batch) if self.optimizer.tables else None
+        self.optimizer.step(self._fraction(), used)
         self.step += 1
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: of the one policy, or (n, B, ...) of several."""
         draws = [sampler.draw(step) for sampler in self.samplers]
         if len(draws) == 1:
-            return self.data.batch(draws[0], self.act.chunk)
-        return self.data.batch(stack_samples(draws), self.act.chunk)
+            return self.data.batch(draws[0], self.policy.chunk)
+        return self.data.batch(stack_samples(draws), self.policy.chunk)
 
-    def _loss(self, batch: Batch) -> Loss:
+    def _losses_of(self, batch: Batch) -> Losses:
         """(n,) of each part."""
         if len(self.policies) > 1:
             with self._precision():
-                parts = _of_each(self._losses, self._parameters, batch)
-            return Loss(*parts)
+                return Losses(*_of_each(self._losses, self._parameters, batch))
         # Noise is a function of (seed, step), so a resumed run draws what an unbroken one does.
         self.generator.manual_seed(
             int(np.random.SeedSequence([self.seeds[0], 2, self.step]).generate_state(1)[0])
         )
         with self._precision():
-            loss = compute_loss(
-                self.policies[0],
-                batch,
-                self.loss,
-                separate=self.separate,
-                generator=self.generator,
-            )
-        return Loss(*(part[None] for part in loss.parts()))
+            losses = self.policies[0].losses(batch, self.generator)
+        parts = {name: part[None] for name, part in losses.parts.items()}
+        return Losses(losses.total[None], parts)
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(
@@ -153,13 +129,10 @@ class Learner:
         )
 
     def _rows_used(self, batch: Batch) -> Tensor:
-        """(n, N) bool: the PB rows each policy's batch used, in either role."""
-        policies = len(self.policies)
-        used = torch.zeros(policies, self.sizes.demos, dtype=torch.bool, device=self.device)
-        used.scatter_(1, batch.demo.view(policies, -1), True)
-        if self.separate:
-            used.scatter_(1, batch.other_demo.view(policies, -1), True)
-        return used
+        """(n, N) bool: the rows of row-wise tables that each policy's batch used."""
+        n = len(self.policies)
+        used = torch.zeros(n, self.sizes.demos, dtype=torch.bool, device=self.device)
+        return used.scatter_(1, self.policies[0].demonstrations_used(batch).view(n, -1), True)
 
     def episodes_of(self, policy: int, step: int) -> list[int]:
         """Episode indices of a policy's batch at a step, for messages."""
@@ -173,34 +146,22 @@ class Learner:
             **_prefixed("policy", own.state_dict()),
             **self.optimizer.tensors(policy),
             **_prefixed("normalizer", self.normalizer.tensors()),
+            **_prefixed("memory", own.memory(self._successes())),
         }
-        if own.bias is not None:
-            tensors |= _prefixed("bank", self._bank_tensors(own))
         # A parameter is a view of its buffer, of which only its own part is to be written.
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
-    def _bank_tensors(self, policy: ActPolicy) -> dict[str, Tensor]:
-        """First-observation embeddings, PBs and episode indices of the successes (Sec. 3.3)."""
-        assert policy.bias is not None
+    def _successes(self) -> Successes:
+        """The successes trained on, for a policy to remember."""
         rows = np.flatnonzero(self.demos.successes)
-        embeddings = [self._embed_row(policy, int(row)) for row in self.demos.starts[rows]]
-        device_rows = torch.from_numpy(rows).to(self.device)
-        return {
-            "embeddings": torch.cat(embeddings) if embeddings else torch.zeros(0, 1),
-            "biases": policy.bias.rows(device_rows),
-            "episodes": torch.from_numpy(self.demos.episode_indices[rows]),
-        }
-
-    def _embed_row(self, policy: ActPolicy, row: int) -> Tensor:
-        camera = retrieval_camera(self.act)
-        images = {}
-        if camera:
-            frame = np.array(self.demos.images[camera][row : row + 1])
-            images[camera] = torch.from_numpy(frame).to(self.device)
-        observation = Observation(
-            self.data.state[row : row + 1], self.data.environment_state[row : row + 1], images
+        return Successes(
+            first=(self._first_observation(int(row)) for row in self.demos.starts[rows]),
+            rows=torch.from_numpy(rows).to(self.device),
+            episodes=torch.from_numpy(self.demos.episode_indices[rows]),
         )
-        return embed(policy, observation, camera)
+
+    def _first_observation(self, row: int) -> Observation:
+        return self.data.observe(torch.tensor([row], device=self.device))
 
     def restore(self, policy: int, checkpoint: Checkpoint) -> None:
         """Put one policy back where its checkpoint left it."""
@@ -209,27 +170,28 @@ class Learner:
         self.step = checkpoint.step
 
 
-class _LossOf(nn.Module):
+class _LossesOf(nn.Module):
     """The loss as a module's forward pass, which is what can be called with other parameters."""
 
-    def __init__(self, policy: ActPolicy, config: LossConfig, separate: bool) -> None:
+    def __init__(self, policy: Policy, paired: bool) -> None:
         super().__init__()
-        self.policy, self.config, self.separate = policy, config, separate
+        self.policy, self.paired = policy, paired
 
-    def forward(self, tensors: dict[str, Any]) -> tuple[Tensor, ...]:
-        """The parts of one policy's loss on the batch of these tensors."""
-        batch = Batch.of(tensors)
-        return compute_loss(self.policy, batch, self.config, separate=self.separate).parts()
+    def forward(self, tensors: dict[str, Any]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of one policy on the batch of these tensors, and its parts."""
+        losses = self.policy.losses(Batch.of(tensors, paired=self.paired))
+        return losses.total, losses.parts
 
 
-def _of_each(losses: _LossOf, parameters: dict[str, Tensor], batch: Batch) -> tuple[Tensor, ...]:
-    """The parts of the loss of every policy, (n,) each, from (n, ...) parameters and batches."""
-    named = _prefixed("policy", parameters)
+def _of_each(
+    losses: _LossesOf, parameters: dict[str, Tensor], batch: Batch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of every policy and its parts, (n,) each, from (n, ...) parameters and batches."""
 
-    def of_one(own: dict[str, Tensor], samples: dict[str, Any]) -> tuple[Tensor, ...]:
+    def of_one(own: dict[str, Tensor], samples: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         return functional_call(losses, own, (samples,))
 
-    return vmap(of_one)(named, batch.tensors())
+    return vmap(of_one)(_prefixed("policy", parameters), batch.tensors())
 
 
 def _prefixed(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

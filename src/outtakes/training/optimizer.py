@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from outtakes.policy.act import ActPolicy
+from outtakes.policy.policy import ParameterGroup, Policy
 from outtakes.shapes import Bool, Float
 from outtakes.training.flat import FlatParameters, clip_rows
 
-TABLE = "bias.table"
-"""Name of the PB table among a policy's parameters."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -41,6 +40,11 @@ class RowAdam:
         self.first = torch.zeros_like(table)
         self.second = torch.zeros_like(table)
         self.steps = table.new_zeros(len(table))
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Moments and step counts, by name."""
+        return {"first": self.first, "second": self.second, "steps": self.steps}
 
     @torch.no_grad()
     def step(self, rows: Bool[Tensor, "N"], learning_rate: float) -> None:
@@ -110,90 +114,104 @@ class FlatAdamW:
 
 
 class Optimizer:
-    """AdamW over the networks of one or several policies, and `RowAdam` over their PB tables.
+    """AdamW over the networks of one or several policies, and `RowAdam` over row-wise tables.
 
-    The PB table has a learning rate of its own, no weight decay and no clipping. The gradient of
-    each policy's network is clipped by its own norm.
+    What is stepped how is said by the policy's `groups`. The gradient of each policy's network is
+    clipped by its own norm; row-wise tables are not clipped and do not decay.
 
     Args:
         policies: n policies of one shape; from here on their parameters are views of the
             optimiser's buffers.
-        weight_decay: AdamW's, on everything but the PB tables.
-        backbone_scale: learning rate of the image backbone, as a fraction of the network's.
+        learning_rate: peak rate of groups that have none of their own.
+        weight_decay: AdamW's, on the groups that decay.
     """
 
     def __init__(
-        self, policies: Sequence[ActPolicy], weight_decay: float, backbone_scale: float
+        self, policies: Sequence[Policy], learning_rate: float, weight_decay: float
     ) -> None:
-        names: dict[float, list[str]] = {1.0: [], backbone_scale: []}
-        for name, _ in policies[0].named_parameters():
-            if name != TABLE:
-                names[backbone_scale if name.startswith("backbone.") else 1.0].append(name)
-        self.policies = len(policies)
-        self.networks = {
-            scale: FlatAdamW(FlatParameters(policies, own), weight_decay)
-            for scale, own in names.items()
-            if own
-        }
-        self.rows = RowAdam(_joined_tables(policies)) if policies[0].bias is not None else None
+        self.policies, self.learning_rate = len(policies), learning_rate
+        self.networks: list[tuple[ParameterGroup, FlatAdamW]] = []
+        self.tables: dict[str, tuple[ParameterGroup, RowAdam]] = {}
+        for group in _merged(policies[0]):
+            names = [name for name, _ in policies[0].named_parameters() if name in group.names]
+            if group.rowwise:
+                self.tables |= {n: (group, RowAdam(_joined(policies, n))) for n in names}
+            else:
+                decay = weight_decay if group.decays else 0.0
+                self.networks.append((group, FlatAdamW(FlatParameters(policies, names), decay)))
 
     def stacked(self) -> dict[str, Tensor]:
         """Name -> (n, ...) of every parameter, to be differentiated by; memory is shared."""
-        networks = self.networks.values()
-        parameters = {k: v for network in networks for k, v in network.flat.stacked().items()}
-        if self.rows is not None:
-            table = self.rows.table.detach().unflatten(0, (self.policies, -1))
-            parameters[TABLE] = table.requires_grad_()
+        parameters = {k: v for _, net in self.networks for k, v in net.flat.stacked().items()}
+        for name, (_, rows) in self.tables.items():
+            table = rows.table.detach().unflatten(0, (self.policies, -1))
+            parameters[name] = table.requires_grad_()
         return parameters
 
     def take(self, gradients: Mapping[str, Tensor | None], clip: float) -> Float[Tensor, "n"]:
         """Take the gradients of `stacked`, or of the one policy; the networks' norms, unclipped."""
-        for network in self.networks.values():
+        for _, network in self.networks:
             network.flat.take_gradients(gradients)
-        table = gradients.get(TABLE)
-        if self.rows is not None and table is not None:
-            self.rows.table.grad = table.reshape(self.rows.table.shape)
-        return clip_rows([network.flat.gradients for network in self.networks.values()], clip)
+        for name, (_, rows) in self.tables.items():
+            gradient = gradients[name]
+            if gradient is not None:
+                rows.table.grad = gradient.reshape(rows.table.shape)
+        return clip_rows([network.flat.gradients for _, network in self.networks], clip)
 
-    def step(self, rate: float, pb_rate: float, rows: Bool[Tensor, "n N"] | None = None) -> None:
+    def step(self, fraction: float, used: Bool[Tensor, "n N"] | None = None) -> None:
         """Move along the gradients taken.
 
         Args:
-            rate: learning rate of the network.
-            pb_rate: learning rate of the PB tables.
-            rows: which rows of each table were in the batch; None where there are no tables.
+            fraction: of the peak learning rates.
+            used: which rows of each policy's tables the batch used; None where there are no
+                tables.
         """
-        for scale, network in self.networks.items():
-            network.step(rate * scale)
-        if self.rows is not None and rows is not None:
-            self.rows.step(rows.flatten(), pb_rate)
+        for group, network in self.networks:
+            network.step(self._rate(group, fraction))
+        if used is not None:
+            for group, rows in self.tables.values():
+                rows.step(used.flatten(), self._rate(group, fraction))
+
+    def _rate(self, group: ParameterGroup, fraction: float) -> float:
+        peak = self.learning_rate if group.rate is None else group.rate
+        return peak * fraction * group.scale
 
     def tensors(self, policy: int) -> dict[str, Tensor]:
-        """The state of one policy: `adamw.<parameter>.<moment>` and `rows.<moment>`."""
+        """The state of one policy: `adamw.<parameter>.<moment>` and `rows.<table>.<moment>`."""
         tensors = {
             f"adamw.{name}": tensor
-            for network in self.networks.values()
+            for _, network in self.networks
             for name, tensor in network.tensors(policy).items()
         }
         return tensors | {f"rows.{name}": own for name, own in self._rows_of(policy).items()}
 
     def restore(self, policy: int, adamw: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> None:
         """Put the state of one policy back, named as in `tensors` less the owner."""
-        for network in self.networks.values():
+        for _, network in self.networks:
             network.restore(policy, adamw)
         for name, own in self._rows_of(policy).items():
             own.copy_(rows[name])
 
     def _rows_of(self, policy: int) -> dict[str, Tensor]:
-        if self.rows is None:
-            return {}
-        moments = {"first": self.rows.first, "second": self.rows.second, "steps": self.rows.steps}
-        return {name: m.unflatten(0, (self.policies, -1))[policy] for name, m in moments.items()}
+        return {
+            f"{name}.{moment}": values.unflatten(0, (self.policies, -1))[policy]
+            for name, (_, rows) in self.tables.items()
+            for moment, values in rows.state.items()
+        }
 
 
-def _joined_tables(policies: Sequence[ActPolicy]) -> nn.Parameter:
-    """(n · N, L, P): the PB tables below one another; each policy's becomes a view of it."""
-    tables = [policy.bias.table for policy in policies if policy.bias is not None]
+def _merged(policy: Policy) -> list[ParameterGroup]:
+    """The policy's groups, those that are treated alike as one."""
+    alike: dict[ParameterGroup, frozenset[str]] = {}
+    for group in policy.groups():
+        key = replace(group, names=frozenset())
+        alike[key] = alike.get(key, frozenset()) | group.names
+    return [replace(key, names=names) for key, names in alike.items() if names]
+
+
+def _joined(policies: Sequence[Policy], name: str) -> nn.Parameter:
+    """(n · N, ...): the tables of this name below one another; each policy's becomes a view."""
+    tables = [policy.get_parameter(name) for policy in policies]
     joined = nn.Parameter(torch.cat([table.detach() for table in tables]))
     for table, rows in zip(tables, joined.detach().chunk(len(tables)), strict=True):
         table.data = rows

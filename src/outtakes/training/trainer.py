@@ -12,12 +12,11 @@ import torch
 from outtakes import version
 from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, DatasetError, OuttakesError
-from outtakes.policy.act import ActConfig
-from outtakes.policy.loss import Loss, LossConfig
-from outtakes.policy.retrieval import retrieval_camera
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy import kinds
+from outtakes.policy.checkpoint import FILE, Checkpoint
+from outtakes.policy.policy import Losses, PolicyConfig
 from outtakes.training.config import TrainConfig
-from outtakes.training.learner import Learner, can_stack
+from outtakes.training.learner import Learner
 
 Monitor = Callable[[int, Mapping[str, float]], None]
 """Called with the step and its scalars, every `log_every` steps."""
@@ -39,8 +38,7 @@ def train(
     demos: DemoSet,
     run: Path,
     *,
-    act: ActConfig,
-    loss: LossConfig,
+    policy: PolicyConfig,
     config: TrainConfig,
     seed: int,
     device: torch.device | str = "cpu",
@@ -50,8 +48,7 @@ def train(
     (checkpoint,) = train_together(
         demos,
         {seed: run},
-        act=act,
-        loss=loss,
+        policy=policy,
         config=config,
         device=device,
         monitors={} if monitor is None else {seed: monitor},
@@ -63,16 +60,15 @@ def train_together(
     demos: DemoSet,
     runs: Mapping[int, Path],
     *,
-    act: ActConfig,
-    loss: LossConfig,
+    policy: PolicyConfig,
     config: TrainConfig,
     device: torch.device | str = "cpu",
     monitors: Mapping[int, Monitor] | None = None,
 ) -> list[Checkpoint]:
     """Train the policies of several seeds, or go on where their run folders left off.
 
-    Where `can_stack`, all seeds that are equally far train as one program, which is faster than
-    one after another. The result of a seed depends on the demonstrations, the settings, the seed
+    Where the policy is `stackable`, all seeds that are equally far train as one program, which is
+    faster than one after another. The result of a seed depends on the demonstrations, the settings, the seed
     and the number of seeds trained with it, the last by no more than rounding: stopping at any
     moment and calling again ends bitwise where an unbroken call ends (on the CPU).
 
@@ -80,8 +76,7 @@ def train_together(
         demos: demonstrations to train on.
         runs: seed -> folder of its run; its checkpoint is made and kept up to date. A seed
             decides initial weights, samples, dropout and latent noise.
-        act: shape of the policy.
-        loss: weights of the loss.
+        policy: settings of the policies.
         config: length and rates.
         device: where to train.
         monitors: seed -> what is told the scalars of every `log_every`-th step.
@@ -94,14 +89,14 @@ def train_together(
         DivergedError: when a loss is NaN or infinite, naming the episodes of the batch.
         DatasetError: when a camera is missing.
     """
-    _check_cameras(demos, act)
+    _check_cameras(demos, policy)
     found = {s: Checkpoint.load(run) for s, run in runs.items() if (run / FILE).exists()}
     for seed, checkpoint in found.items():
-        _check_same(checkpoint, demos, act, loss, config, seed, runs[seed])
+        _check_same(checkpoint, demos, policy, config, seed, runs[seed])
     taken = {seed: found[seed].step if seed in found else 0 for seed in runs}
     finished = {seed: found[seed] for seed in found if taken[seed] == config.steps}
-    for seeds in _groups({s: n for s, n in taken.items() if s not in finished}, act):
-        learner = Learner(demos, act, loss, config, seeds, torch.device(device))
+    for seeds in _groups({s: n for s, n in taken.items() if s not in finished}, policy):
+        learner = Learner(demos, policy, config, seeds, torch.device(device))
         for i, seed in enumerate(seeds):
             if seed in found:
                 learner.restore(i, found[seed])
@@ -109,9 +104,9 @@ def train_together(
     return [finished[seed] for seed in runs]
 
 
-def _groups(taken: Mapping[int, int], act: ActConfig) -> list[list[int]]:
+def _groups(taken: Mapping[int, int], policy: PolicyConfig) -> list[list[int]]:
     """Seeds to train as one program: of as many steps, where seeds can be stacked at all."""
-    if not can_stack(act):
+    if not policy.stackable:
         return [[seed] for seed in taken]
     return [[s for s in taken if taken[s] == steps] for steps in sorted(set(taken.values()))]
 
@@ -124,7 +119,7 @@ def _finish(
     while learner.step < config.steps:
         rate = learner.rate
         batch = learner.batch(learner.step)
-        loss, finite = learner.differentiate(batch)
+        losses, finite = learner.differentiate(batch)
         if not bool(finite.all()):
             worst = int((~finite).int().argmax())
             episodes = learner.episodes_of(worst, learner.step)
@@ -134,7 +129,7 @@ def _finish(
         if learner.step % config.log_every == 0 or last:
             for i, seed in enumerate(learner.seeds):
                 if seed in monitors:
-                    monitors[seed](learner.step, _scalars(loss, i, learner.separate, rate))
+                    monitors[seed](learner.step, _scalars(losses, i, rate))
         if learner.step % config.save_every == 0 or last:
             for i, seed in enumerate(learner.seeds):
                 checkpoints[seed] = _checkpoint(learner, i)
@@ -142,16 +137,11 @@ def _finish(
     return checkpoints
 
 
-def _scalars(loss: Loss, policy: int, separate: bool, rate: float) -> dict[str, float]:
+def _scalars(losses: Losses, policy: int, rate: float) -> dict[str, float]:
     """What is logged of one policy's step."""
-    return {
-        "loss/total": float(loss.total[policy].detach()),
-        "loss/action_l1": float(loss.action[policy].detach()),
-        "loss/vae_kl": float(loss.vae[policy].detach()),
-        "divergence/d_sym_nats": float(loss.divergence[policy].detach()),
-        "divergence/active": float(separate),
-        "learning_rate": rate,
-    }
+    named = {"loss/total": losses.total, **losses.parts}
+    scalars = {name: float(values[policy].detach()) for name, values in named.items()}
+    return {**scalars, "learning_rate": rate}
 
 
 def _checkpoint(learner: Learner, policy: int) -> Checkpoint:
@@ -160,32 +150,22 @@ def _checkpoint(learner: Learner, policy: int) -> Checkpoint:
     return Checkpoint(
         step=learner.step,
         seed=learner.seeds[policy],
-        act=learner.act,
+        config=learner.policy,
         sizes=learner.sizes,
         dataset=demos.name,
         content_hash=demos.content_hash,
         episodes=tuple(int(e) for e in demos.episode_indices),
         successes=tuple(bool(s) for s in demos.successes),
-        settings=_settings(learner.act, learner.loss, learner.config),
+        training=asdict(learner.config),
         commit=version.commit(),
         tensors=learner.tensors(policy),
     )
 
 
-def _settings(act: ActConfig, loss: LossConfig, config: TrainConfig) -> dict[str, object]:
-    """What must be equal for a run to go on."""
-    return {
-        "loss": asdict(loss),
-        "train": asdict(config),
-        "retrieval_camera": retrieval_camera(act),
-    }
-
-
 def _check_same(
     found: Checkpoint,
     demos: DemoSet,
-    act: ActConfig,
-    loss: LossConfig,
+    policy: PolicyConfig,
     config: TrainConfig,
     seed: int,
     run: Path,
@@ -195,22 +175,21 @@ def _check_same(
         "episodes": tuple(int(e) for e in demos.episode_indices),
         "outcomes": tuple(bool(s) for s in demos.successes),
         "seed": seed,
-        "policy": {**vars(act), "backbone_weights": None},
-        **_lasting(_settings(act, loss, config)),
+        "policy": kinds.to_json(policy),
+        "length, batch or rate of training": _lasting(asdict(config)),
     }
     actual = {
         "dataset": found.content_hash,
         "episodes": found.episodes,
         "outcomes": found.successes,
         "seed": found.seed,
-        "policy": vars(found.act),
-        **_lasting(found.settings),
+        "policy": kinds.to_json(found.config),
+        "length, batch or rate of training": _lasting(found.training),
     }
     different = [name for name, value in expected.items() if actual.get(name) != value]
     if different:
         raise CheckpointError(
-            "this run was trained with another "
-            + " and ".join(_IN_WORDS.get(name, name) for name in different),
+            "this run was trained with another " + " and ".join(different),
             where=run,
             remedy="give another --out, or remove this run",
         )
@@ -222,29 +201,20 @@ def _check_same(
         )
 
 
-_IN_WORDS = {
-    "train": "length, batch or rate of training",
-    "loss": "loss",
-    "retrieval_camera": "retrieval camera",
-}
-"""Settings as people know them; other names speak for themselves."""
-
-
-def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that shape every step.
 
     Not among them are how often to save and log, and the number of steps unless the learning
     rate was planned to fall to 0 at the last: such a run may be lengthened.
     """
     passing = {"save_every", "log_every"}
-    if settings["train"]["schedule"] == "constant":
+    if training["schedule"] == "constant":
         passing.add("steps")
-    train = {name: value for name, value in settings["train"].items() if name not in passing}
-    return {**settings, "train": train}
+    return {name: value for name, value in training.items() if name not in passing}
 
 
-def _check_cameras(demos: DemoSet, act: ActConfig) -> None:
-    missing = [camera for camera in act.cameras if camera not in demos.images]
+def _check_cameras(demos: DemoSet, policy: PolicyConfig) -> None:
+    missing = [camera for camera in policy.cameras if camera not in demos.images]
     if missing:
         raise DatasetError(
             f"no camera {missing[0]!r}; the dataset has {sorted(demos.images) or 'none'}",

@@ -18,8 +18,8 @@ from lerobot_policy_outtakes.optimizer import OuttakesAdamWConfig
 from outtakes.data.layout import camera_name
 from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.policy.act import ActConfig, Condition
-from outtakes.policy.loss import LossConfig
+from outtakes.policy.act.loss import LossConfig
+from outtakes.policy.act.policy import ActConfig, Condition
 
 
 @PreTrainedConfig.register_subclass("outtakes_act")

@@ -31,10 +31,10 @@ from lerobot_policy_outtakes.rows import Rows, StoredBank
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
-from outtakes.policy.act import ActPolicy
-from outtakes.policy.loss import compute_loss
-from outtakes.policy.retrieval import Bank, embed, retrieval_camera
-from outtakes.policy.vision import FEATURES
+from outtakes.policy.act.loss import compute_loss
+from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.retrieval import Bank, embed, retrieval_camera
+from outtakes.policy.eyes.resnet import FEATURES
 
 if TYPE_CHECKING:
     from lerobot.datasets import LeRobotDatasetMetadata

@@ -30,7 +30,7 @@ from outtakes import version
 from outtakes.data.lerobot import check_free
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.errors import CheckpointError, ConfigError
-from outtakes.training.checkpoint import Checkpoint
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.training.config import TrainConfig
 
 

@@ -18,8 +18,8 @@ from outtakes.data.layout import CAMERA_PREFIX
 from outtakes.data.lerobot import check_free
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.evaluation.controller import ControllerConfig
-from outtakes.policy.act import ActConfig
-from outtakes.training.checkpoint import FILE, Checkpoint
+from outtakes.policy.act.policy import ActConfig
+from outtakes.policy.checkpoint import FILE, Checkpoint
 
 _VECTORS = {"state": OBS_STATE, "environment_state": OBS_ENV_STATE, "action": ACTION}
 """Our name of a feature -> LeRobot's."""

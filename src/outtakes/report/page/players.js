@@ -50,7 +50,7 @@ for (const timeline of document.querySelectorAll(".timeline")) {
   const show = (frame) => {
     playhead.style.left = `${(100 * frame) / Math.max(last, 1)}%`;
     const value = (1 - points.getItem(frame).y) * peak;
-    const text = `${(frame / fps).toFixed(2)} s, frame ${frame}: ${value.toPrecision(2)} nats`;
+    const text = `${(frame / fps).toFixed(2)} s, frame ${frame}: ${value.toPrecision(2)} ${timeline.dataset.unit}`;
     readout.textContent = text;
     timeline.setAttribute("aria-valuenow", frame);
     timeline.setAttribute("aria-valuetext", text);

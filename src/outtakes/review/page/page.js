@@ -91,7 +91,7 @@ function clips(each) {
 
 function show() {
   list.draw();
-  showEpisode(current, episodes);
+  showEpisode(current, episodes, facts.measure);
 }
 
 // --- keys and buttons ----------------------------------------------------------------------------

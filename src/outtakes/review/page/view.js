@@ -36,10 +36,12 @@ export function fillRow(row, each, fps) {
   row.classList.toggle("is-dropped", each.dropped);
 }
 
-export function showEpisode(each, episodes) {
+export function showEpisode(each, episodes, measure) {
   find("title").textContent = `Episode ${each.episode}`;
   find("task").textContent = each.task;
-  const score = each.rank ? `rank ${each.rank[0]}, ${each.rank[1].toPrecision(3)} nats` : "";
+  const score = each.rank
+    ? `rank ${each.rank[0]}, ${measure.symbol} ${each.rank[1].toPrecision(3)} ${measure.unit}`
+    : "";
   find("facts").replaceChildren(
     badge(each),
     text("span", sourceOf(each), "muted"),

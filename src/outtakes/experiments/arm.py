@@ -1,0 +1,85 @@
+"""An arm of an experiment: what is trained, on which demonstrations, and how it is steered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from outtakes.evaluation.rollouts import treatment
+from outtakes.experiments.recipes import Recipe
+from outtakes.policy.policy import PolicyConfig
+from outtakes.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train, complete: arms differ in these fields alone."""
+
+    name: str
+    """Folder name and key, for example "pb-kl-low"."""
+    label: str
+    """For people, for example "PB + KL, 10 nearest failures"."""
+    episodes: tuple[int, ...]
+    """Episode indices to train on."""
+    policy: PolicyConfig
+    training: TrainConfig
+    steerings: tuple[str, ...] = ("",)
+    """Ways the trained policy is steered at run time, a set of rollouts for each; "" for a policy
+    that takes none, or for its default."""
+    paper: str = ""
+    """The paper's success rate for the same cell under the first steering, in %."""
+
+    @property
+    def treatments(self) -> Mapping[str, str]:
+        """Steering -> name of its rollouts in comparisons."""
+        return {steering: treatment(self.name, steering) for steering in self.steerings}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Name in comparisons -> name for people."""
+        return {
+            name: f"{self.label}, {steering} PB" if steering else self.label
+            for steering, name in self.treatments.items()
+        }
+
+
+def act_arm(
+    recipe: Recipe,
+    name: str,
+    label: str,
+    episodes: Sequence[int],
+    *,
+    balanced: bool = False,
+    paper: str = "",
+) -> Arm:
+    """Plain ACT; `balanced` draws successes and failures equally often."""
+    policy = replace(recipe.policy, condition="none")
+    training = replace(recipe.train, balanced=balanced)
+    return Arm(name, label, tuple(sorted(episodes)), policy, training, paper=paper)
+
+
+def label_arm(recipe: Recipe, name: str, label: str, episodes: Sequence[int]) -> Arm:
+    """ACT that is told by a token whether a demonstration succeeded."""
+    policy = replace(recipe.policy, condition="label")
+    return Arm(name, label, tuple(sorted(episodes)), policy, recipe.train)
+
+
+def bias_arm(
+    recipe: Recipe,
+    name: str,
+    label: str,
+    episodes: Sequence[int],
+    *,
+    kl: bool = True,
+    paper: str = "",
+) -> Arm:
+    """ACT with parametric bias, with the KL term or without.
+
+    It is rolled out twice: steered by the PB of the nearest success, as in the paper, and by the
+    mean PB of all successes.
+    """
+    policy = replace(recipe.policy, condition="pb")
+    if not kl:
+        policy = replace(policy, loss=replace(policy.loss, kl_weight=0.0))
+    steerings = ("nearest", "mean")
+    return Arm(name, label, tuple(sorted(episodes)), policy, recipe.train, steerings, paper)

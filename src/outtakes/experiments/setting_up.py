@@ -1,0 +1,97 @@
+"""What an experiment was, in writing: its `setup.json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from outtakes import version
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.experiments.arm import Arm
+from outtakes.experiments.folder import DATASET, SETUP, Setup
+from outtakes.experiments.lab import Lab, machine
+
+
+def write_setup(
+    lab: Lab,
+    demos: DemoSet,
+    *,
+    title: str,
+    dataset: Path,
+    labels: Mapping[str, str],
+    next_commands: Sequence[str],
+    paper: Mapping[str, str] | None = None,
+    retrained: str = "",
+) -> None:
+    """Write `setup.json`.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        title: what was done, for people.
+        dataset: folder of the dataset, relative to `lab.out` when inside it.
+        labels: name in comparisons -> name for people.
+        next_commands: shell commands that would settle or extend the result.
+        paper: name in comparisons -> the paper's success rate, in %.
+        retrained: the arm retrained on the selection; "" when there is none.
+    """
+    Setup(
+        title=title,
+        dataset=dataset,
+        reading=replace(lab.reading, image_size=lab.recipe.image_size),
+        labels=labels,
+        paper=paper or {},
+        retrained=retrained,
+        seed=lab.recipe.seeds[0],
+        next_commands=next_commands,
+        provenance=_provenance(lab, demos),
+    ).save(lab.out / SETUP)
+
+
+def write_simulated_setup(
+    lab: Lab, demos: DemoSet, title: str, retrained: str, arms: Sequence[Arm]
+) -> None:
+    """Write `setup.json` of an experiment on the recipe's own simulated task."""
+    task = lab.recipe.collect.environment
+    write_setup(
+        lab,
+        demos,
+        title=f"{title} on {task.replace('-', ' ').capitalize()}",
+        dataset=Path(DATASET),
+        labels={name: label for arm in arms for name, label in arm.labels.items()},
+        paper=paper_numbers(lab, arms),
+        retrained=retrained,
+        next_commands=[
+            f"outtakes study paper --task {task} --recipe {lab.recipe.name} --out outtakes-study",
+            "outtakes triage YOUR_DATASET --out outtakes-triage",
+        ],
+    )
+
+
+def paper_numbers(lab: Lab, arms: Sequence[Arm]) -> dict[str, str]:
+    """Name in comparisons -> the paper's success rate, in %, which it has for Lift alone."""
+    if lab.recipe.collect.environment != "lift":
+        return {}
+    return {arm.treatments[arm.steerings[0]]: arm.paper for arm in arms}
+
+
+def _provenance(lab: Lab, demos: DemoSet) -> dict[str, str]:
+    recipe, skipped = lab.recipe, demos.provenance.skipped
+    successes = len(demos.episodes(Outcome.SUCCESS))
+    left_out = "; ".join(f"episode {e}: {why}" for e, why in skipped.items())
+    durations = lab.durations().items()
+    return {
+        "Dataset": f"{demos.name}: {successes} successes, {len(demos) - successes} failures, "
+        f"{int(demos.lengths.sum())} frames at {demos.fps:g} Hz",
+        **({"Left out as corrupt": left_out} if skipped else {}),
+        "Dataset hash": demos.content_hash,
+        "Recipe": f"{recipe.name}: {recipe.train.steps} steps, batch {recipe.train.batch_size}",
+        **recipe.policy.describe(),
+        "Training seeds": ", ".join(map(str, recipe.seeds)),
+        "Code": f"Outtakes {version.release()}, commit {version.commit()}",
+        "Machine": machine(lab.device),
+        "Time taken": ", ".join(f"{stage} {s / 60:.1f} min" for stage, s in durations),
+        "Finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }

@@ -1,0 +1,220 @@
+"""One step of the pipeline each: train, rank, roll out; from artifacts to artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.data.demo import DemoSet
+from outtakes.errors import CheckpointError, UnknownName
+from outtakes.evaluation.evaluate import Evaluation, evaluate
+from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.experiments.arm import Arm, act_arm, bias_arm
+from outtakes.experiments.datasets import check_success
+from outtakes.experiments.executor import executor_for, run_all
+from outtakes.experiments.lab import Lab, Progress
+from outtakes.experiments.recipes import Recipe
+from outtakes.experiments.runs import Job, train
+from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.kinds import config_class, kinds
+from outtakes.ranking.ranker import Ranker
+from outtakes.ranking.scores import Scores
+from outtakes.selection.select import Selection
+from outtakes.sim.environment import make_environment
+from outtakes.training.monitor import open_monitor
+from outtakes.training.trainer import Monitor
+
+
+def jobs_of(
+    lab: Lab,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    demos: DemoSet,
+    evaluation: Evaluation | None = None,
+) -> list[Job]:
+    """Every arm with every seed; seeds outermost, so that unfinished tables are balanced."""
+    ref = demos.ref
+    return [Job(arm, seed, ref, lab.out, lab.device, evaluation) for seed in seeds for arm in arms]
+
+
+def run_jobs(lab: Lab, jobs: Sequence[Job], stage: str = "train and roll out") -> RolloutLog:
+    """Do these jobs, several at a time where that pays; the rollouts of all."""
+    with lab.timed(stage):
+        executor = executor_for(jobs, lab.workers)
+        return run_all(jobs, executor=executor, progress=lab.progress)
+
+
+POLICIES = ("act", "act-pb")
+"""Names of what `train_policy` trains."""
+
+
+def train_policy(
+    lab: Lab,
+    demos: DemoSet,
+    policy: str,
+    *,
+    selection: Selection | None = None,
+    wandb: bool = False,
+) -> list[Path]:
+    """Train a policy with every seed of the recipe, logging scalars to TensorBoard.
+
+    Args:
+        lab: the experiment, fitted to the dataset.
+        demos: the dataset.
+        policy: "act", "act-pb", or the kind of a family that another package brings, with its
+            own settings.
+        selection: what to train on; everything when None.
+        wandb: also log to Weights & Biases.
+
+    Returns:
+        The run folders, one a seed.
+
+    Raises:
+        CheckpointError: when a folder holds a run of other data or settings.
+        DatasetError: when there is no success to be steered by.
+        UnknownName: when there is no such policy.
+    """
+    arm = _arm(lab.recipe, demos, policy, selection)
+    jobs = jobs_of(lab, [arm], lab.recipe.seeds, demos)
+    with ExitStack() as monitors:
+        logs = {
+            job.seed: _announced(
+                lab, job, monitors.enter_context(open_monitor(job.run, wandb=wandb))
+            )
+            for job in jobs
+        }
+        train(jobs, logs)
+    return [job.run for job in jobs]
+
+
+def check_policy(policy: str) -> None:
+    """Refuse a name that `train_policy` does not know.
+
+    Raises:
+        UnknownName: naming those it knows.
+    """
+    known = (*POLICIES, *(kind for kind in kinds() if kind not in POLICIES))
+    if policy not in known:
+        raise UnknownName("policy", policy, known)
+
+
+def _arm(recipe: Recipe, demos: DemoSet, policy: str, selection: Selection | None) -> Arm:
+    kept = demos.episode_indices.tolist() if selection is None else selection.kept
+    if policy == "act":
+        return act_arm(recipe, policy, policy, kept)
+    if policy == "act-pb":
+        check_success(demos)
+        return bias_arm(recipe, policy, policy, kept)
+    check_policy(policy)
+    own = recipe.policy
+    config = config_class(policy)(chunk=own.chunk, cameras=own.cameras)
+    return Arm(policy, policy, tuple(sorted(kept)), config, recipe.train)
+
+
+def _announced(lab: Lab, job: Job, log: Monitor) -> Monitor:
+    """A monitor that also reports progress."""
+
+    def monitor(step: int, scalars: Mapping[str, float]) -> None:
+        log(step, scalars)
+        what = f"train {job.arm.name} seed {job.seed}, loss {scalars['loss/total']:.3f}"
+        lab.say(step, job.arm.training.steps, what)
+
+    return monitor
+
+
+def score(
+    ranker: Ranker,
+    runs: Iterable[Checkpoint],
+    demos: DemoSet,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Scores:
+    """Score every failure by these runs, one a seed, taken one at a time.
+
+    Args:
+        ranker: how to.
+        runs: trained as its measure needs.
+        demos: the dataset they were trained on.
+        device: where to compute.
+        progress: told of every run.
+
+    Raises:
+        ArtifactError: when runs scored different episodes, or one seed appears twice.
+        CheckpointError: when a run is of another kind or of other data.
+        DatasetError: when there is no success or no failure.
+    """
+    scored = []
+    for done, run in enumerate(runs):
+        if progress:
+            progress(done, done + 1, f"rank with seed {run.seed}")
+        scored.append(ranker.score(run, demos, device=device))
+    if progress:
+        progress(len(scored), len(scored), "rank")
+    return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
+
+
+def roll_out_runs(
+    runs: Iterable[tuple[str, Checkpoint, Path]],
+    evaluation: Evaluation,
+    device: str,
+    *,
+    progress: Progress | None = None,
+    total: int,
+) -> RolloutLog:
+    """Roll trained runs out, all from the same initial states.
+
+    Args:
+        runs: arm, checkpoint and where it is from, for messages; taken one at a time.
+        evaluation: task, initial states and controller. Its steering is for the policies that
+            know it; others are steered by their default.
+        device: "cpu" or "cuda".
+        progress: told before every run.
+        total: how many runs there are.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+        UnknownName: when no run knows the steering.
+    """
+    log = RolloutLog([])
+    for done, (arm, checkpoint, where) in enumerate(runs):
+        if progress:
+            progress(done, total, f"evaluate {where}")
+        check_fits(checkpoint, where, evaluation.task)
+        steering = known_steering(checkpoint, evaluation.controller.steering)
+        rollouts = evaluate(checkpoint, evaluation, arm=arm, steerings=[steering], device=device)
+        log = log.merged(RolloutLog(rollouts))
+    return log
+
+
+def known_steering(checkpoint: Checkpoint, wanted: str) -> str:
+    """What a policy is steered by, of what is wanted for all: its default, if it takes none.
+
+    Raises:
+        UnknownName: when it can be steered, but not so.
+    """
+    policy = checkpoint.policy()
+    if policy.steerings == ("",):
+        return ""
+    policy.check_steering(wanted)
+    return wanted or policy.steerings[0]
+
+
+def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
+    """Refuse a policy that expects other observations or actions than an environment has."""
+    scene = make_environment(environment)
+    scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
+    offered = tuple(len(vector) for vector in scene.observe().values())
+    expected = (checkpoint.sizes.state, checkpoint.sizes.environment_state)
+    missing = set(checkpoint.config.cameras) - set(scene.cameras)
+    if expected != offered or missing:
+        raise CheckpointError(
+            f"the policy expects state and environment state of {expected} and cameras "
+            f"{list(checkpoint.config.cameras)}; {environment} gives {offered} and "
+            f"{list(scene.cameras)}",
+            where=run,
+            remedy="evaluate a run that was trained on this environment's data",
+        )

@@ -1,0 +1,143 @@
+"""Triage without a simulator: does adding failures lower the action error on unseen successes?
+
+Rollouts settle whether failures help. Where there is no simulator, cross-validated action error
+is the best that data alone can say, and it is a proxy: a policy can imitate held-out successes
+better and still succeed less often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.errors import ConfigError, DatasetError
+from outtakes.experiments.action_errors import BASELINE, ActionErrors
+from outtakes.experiments.arm import Arm, act_arm, bias_arm
+from outtakes.experiments.datasets import check_both_outcomes
+from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.runs import Job
+from outtakes.experiments.steps import jobs_of, run_jobs, score
+from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking.action_error import action_scale, errors_along
+from outtakes.ranking.measure import Needs
+from outtakes.ranking.ranker import Ranker
+from outtakes.ranking.scores import Scores
+from outtakes.selection.select import Selection, select
+
+FOLDS = 3
+"""Parts the successes are cut into; each is held out once."""
+
+
+def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -> Selection:
+    """Train, rank and select on the user's own data, and measure the proxy.
+
+    Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
+
+    Raises:
+        ConfigError: when no failure is to be kept.
+        DatasetError: when an outcome is missing, or there are too few successes to hold some out.
+    """
+    if count < 1:
+        raise ConfigError(f"{count} failures to keep", remedy="choose --count 1 or more")
+    check_both_outcomes(demos)
+    successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
+    if len(successes) < FOLDS:
+        raise DatasetError(
+            f"{len(successes)} successes are too few to hold some out",
+            where=demos.name,
+            remedy=f"record at least {FOLDS} successes",
+        )
+    jobs = jobs_of(lab, [ranking_arm(lab, demos, ranker)], lab.recipe.seeds, demos)
+    run_jobs(lab, jobs, stage="train")
+    with lab.timed("rank"):
+        runs = (Checkpoint.load(job.run) for job in jobs)
+        scores = score(ranker, runs, demos, device=lab.device, progress=lab.progress)
+        scores.save(lab.out / SCORES)
+    selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
+    selection.save(lab.out / SELECTION)
+    errors = cross_validate(lab, demos, scores, selection)
+    errors.save(lab.out / ACTION_ERRORS)
+    return selection
+
+
+def ranking_arm(lab: Lab, demos: DemoSet, ranker: Ranker) -> Arm:
+    """What must be trained for a ranker."""
+    successes, recipe = demos.episodes(Outcome.SUCCESS), lab.recipe
+    if ranker.measure.needs is Needs.SUCCESSES:
+        return act_arm(recipe, "act-s", "ACT, successes only", successes)
+    both = [*successes, *demos.episodes(Outcome.FAILURE)]
+    return bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both)
+
+
+def arms_of(
+    demos: DemoSet, scores: Scores, selection: Selection
+) -> dict[str, tuple[str, list[int]]]:
+    """Arm -> (label, failures added to the successes)."""
+    failures = demos.episodes(Outcome.FAILURE)
+    chosen = [e for e in selection.kept if e in failures]
+    successes = demos.episodes(Outcome.SUCCESS)
+    at_random = select(scores, successes, keep="random", count=len(chosen)).kept if chosen else []
+    return {
+        BASELINE: ("Successes only", []),
+        "selected": (f"+ {len(chosen)} selected failures ({selection.rule})", chosen),
+        "random": (f"+ {len(chosen)} random failures", [e for e in at_random if e in failures]),
+        "all": (f"+ all {len(failures)} failures", failures),
+    }
+
+
+def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selection) -> ActionErrors:
+    """Action error on held-out successes for every arm, the same folds in each."""
+    successes = demos.episodes(Outcome.SUCCESS)
+    folds = _folds(successes)
+    arms = arms_of(demos, scores, selection)
+    jobs = {
+        (name, seed, i): _fold_job(lab, demos, f"fold-{i}/{name}", fold, failures, seed)
+        for seed in lab.recipe.seeds
+        for i, fold in enumerate(folds)
+        for name, (_, failures) in arms.items()
+    }
+    run_jobs(lab, list(jobs.values()), stage="cross-validate")
+    with lab.timed("cross-validate"):
+        return _errors(lab, demos, jobs, folds)
+
+
+def _folds(successes: Sequence[int]) -> list[list[int]]:
+    """The successes in parts of about one size, shuffled."""
+    order = np.random.default_rng(0).permutation(successes)
+    return [sorted(int(e) for e in order[i::FOLDS]) for i in range(FOLDS)]
+
+
+def _fold_job(
+    lab: Lab,
+    demos: DemoSet,
+    name: str,
+    held_out: Sequence[int],
+    failures: Sequence[int],
+    seed: int,
+) -> Job:
+    """Training on some failures and on the successes that are not held out."""
+    seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
+    arm = bias_arm(lab.recipe, name, name, [*seen, *failures])
+    (job,) = jobs_of(lab, [arm], [seed], demos)
+    return job
+
+
+def _errors(
+    lab: Lab,
+    demos: DemoSet,
+    jobs: Mapping[tuple[str, int, int], Job],
+    folds: Sequence[Sequence[int]],
+) -> ActionErrors:
+    successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
+    scale, steering = action_scale(demos.subset(successes)), lab.recipe.controller.steering
+    errors: dict[str, np.ndarray] = {}
+    for (name, seed, i), job in jobs.items():
+        table = errors.setdefault(name, np.zeros((len(seeds), len(successes))))
+        agent = Checkpoint.load(job.run).agent(lab.device)
+        for demo in demos.subset(folds[i]):
+            error = errors_along(agent, demo, scale, steering).mean()
+            table[seeds.index(seed), successes.index(demo.episode_index)] = error
+    return ActionErrors.of(errors)

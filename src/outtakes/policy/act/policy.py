@@ -1,0 +1,401 @@
+"""Action Chunking Transformer with parametric bias.
+
+ACT (Zhao et al. 2023, arXiv 2304.13705) as the paper uses it, with two differences from the
+original code: every decoder layer is used and the last one is read, and decoder self-attention
+can carry a parametric bias (arXiv 2605.07560, Eq. 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from outtakes.data.batches import Batch
+from outtakes.data.observation import Observation, Sizes
+from outtakes.errors import ConfigError, UnknownName
+from outtakes.policy.act.bias import ParametricBias
+from outtakes.policy.act.loss import (
+    LossConfig,
+    attention_divergence,
+    imitation_error,
+    prior_divergence,
+)
+from outtakes.policy.act.positions import sinusoid_2d
+from outtakes.policy.act.retrieval import Bank, neighbours, retrieval_camera, steerings_of
+from outtakes.policy.act.transformer import Decoder, DecoderOutput, Encoder
+from outtakes.policy.act.variational import Latent, VariationalEncoder
+from outtakes.policy.divergence import bounded
+from outtakes.policy.eyes.resnet import FEATURES, ResNet18
+from outtakes.policy.policy import (
+    NOT_STORED,
+    Losses,
+    ParameterGroup,
+    Policy,
+    PolicyConfig,
+    Steering,
+    Successes,
+)
+from outtakes.policy.precision import at_least_fp32
+from outtakes.shapes import Bool, Float, Int
+
+Condition = Literal["none", "pb", "label"]
+TABLE = "bias.table"
+"""Name of the PB table among a policy's parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActConfig(PolicyConfig):
+    """Settings of ACT. The defaults are the paper's (Sec. 4.1) and ACT's.
+
+    Raises:
+        ConfigError: on a shape or rate that cannot work.
+        UnknownName: on an unknown condition.
+    """
+
+    kind: ClassVar[str] = "act"
+    condition: Condition = "pb"
+    """What tells demonstrations apart: nothing, a parametric bias, or a one-bit label token."""
+    width: int = 512
+    """D, the width of every token."""
+    heads: int = 8
+    """H, attention heads."""
+    encoder_layers: int = 4
+    decoder_layers: int = 7
+    feed_forward: int = 3200
+    """Hidden width of the feed-forward blocks."""
+    dropout: float = 0.1
+    use_vae: bool = True
+    """Train with ACT's conditional variational encoder."""
+    latent: int = 32
+    """Size of the variational latent."""
+    pb_size: int = 5
+    """P, size of the parametric bias at each step of the chunk."""
+    alpha_pb: float = 1.0
+    """alpha_pb in Eq. 1, the scale of the bias."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Weights of the loss."""
+    pb_learning_rate: float = 1e-3
+    """Peak rate of the PB table."""
+    backbone_scale: float = 1.0
+    """Rate of the image backbone, as a fraction of the network's."""
+    backbone_weights: Path | None = field(default=None, metadata=NOT_STORED)
+    """safetensors file of ImageNet weights for the ResNet-18, torchvision's names."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.condition not in ("none", "pb", "label"):
+            raise UnknownName("condition", self.condition, ("none", "pb", "label"))
+        if self.condition == "pb" and self.decoder_layers < 2:
+            raise ConfigError(
+                f"parametric bias with {self.decoder_layers} decoder layer: the first layer's "
+                "self-attention sees only learned positions, so its attention would be the same "
+                "at every observation",
+                remedy="use at least 2 decoder layers",
+            )
+        if self.width % self.heads or self.width % 4:
+            raise ConfigError(
+                f"width {self.width} with {self.heads} heads",
+                remedy="choose a width divisible by 4 and by the number of heads",
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout {self.dropout}", remedy="choose it in [0, 1)")
+        for name in ("encoder_layers", "decoder_layers", "pb_size", "latent"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 1")
+        if not self.pb_learning_rate > 0:
+            raise ConfigError(
+                f"pb_learning_rate {self.pb_learning_rate}", remedy="choose more than 0"
+            )
+        if not self.backbone_scale >= 0:
+            raise ConfigError(f"backbone_scale {self.backbone_scale}", remedy="choose at least 0")
+
+    def build(self, sizes: Sizes) -> ActPolicy:
+        """A fresh policy; weights are drawn from torch's global generator."""
+        return ActPolicy(self, sizes)
+
+    def describe(self) -> dict[str, str]:
+        """Its settings in a few words, for people: what -> how."""
+        return {
+            "Policy": f"ACT, chunk {self.chunk}, width {self.width}, "
+            f"{self.decoder_layers} decoder layers",
+            "KL term": f"weight {self.loss.kl_weight:g}, bounded at {self.loss.kl_cap:g} nats",
+        }
+
+    @property
+    def stackable(self) -> bool:
+        """Whether policies of several seeds can train as one program.
+
+        Nothing random may happen inside the step, and convolutions gain nothing by it.
+        """
+        return not (self.cameras or self.use_vae or self.dropout)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The encoder's view of an observation, ready to be decoded under any PB."""
+
+    tokens: Float[Tensor, "B M D"]
+    positions: Float[Tensor, "M D"]
+
+
+class ActPolicy(Policy):
+    """Observation -> action chunk, under a demonstration's parametric bias.
+
+    Args:
+        config: shape of the policy.
+        sizes: what the dataset dictates.
+
+    Raises:
+        ConfigError: when there is nothing to observe.
+    """
+
+    def __init__(self, config: ActConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        if not (sizes.state or sizes.environment_state or config.cameras):
+            raise ConfigError(
+                "nothing to observe", remedy="give state, environment state or cameras"
+            )
+        self.config: ActConfig = config
+        self.steerings = steerings_of(config.condition)
+        self.bank: Bank | None = None
+        """PBs of the successes, by which it is steered; see `remember`."""
+        width = config.width
+        shape = (width, config.heads, config.feed_forward, config.dropout)
+        self.latent = nn.Linear(config.latent, width)
+        self.state = nn.Linear(sizes.state, width) if sizes.state else None
+        self.environment_state = (
+            nn.Linear(sizes.environment_state, width) if sizes.environment_state else None
+        )
+        self.label = nn.Embedding(2, width) if config.condition == "label" else None
+        vectors = 1 + sum(
+            module is not None for module in (self.state, self.environment_state, self.label)
+        )
+        self.vector_positions = nn.Parameter(torch.randn(vectors, width))
+        self.backbone = ResNet18(config.backbone_weights) if config.cameras else None
+        self.image = nn.Conv2d(FEATURES, width, 1) if config.cameras else None
+        self.variational = (
+            VariationalEncoder(sizes, config.chunk, config.latent, config.encoder_layers, *shape)
+            if config.use_vae
+            else None
+        )
+        self.encoder = Encoder(config.encoder_layers, *shape)
+        self.decoder = Decoder(config.decoder_layers, *shape)
+        self.action_positions = nn.Parameter(torch.randn(config.chunk, width))
+        self.action = nn.Linear(width, sizes.action)
+        self.bias = (
+            ParametricBias(
+                sizes.demos,
+                config.chunk,
+                config.pb_size,
+                config.decoder_layers,
+                width,
+                config.alpha_pb,
+            )
+            if config.condition == "pb"
+            else None
+        )
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for stack in (self.encoder, self.decoder):
+            for parameter in stack.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
+
+    def infer_latent(
+        self,
+        observation: Observation,
+        action: Float[Tensor, "B L A"],
+        valid: Bool[Tensor, "B L"],
+        generator: torch.Generator | None = None,
+    ) -> Latent | None:
+        """Posterior of the latent given the true actions; None without the CVAE."""
+        if self.variational is None:
+            return None
+        return self.variational(observation.state, action, valid, generator)
+
+    def encode(
+        self,
+        observation: Observation,
+        *,
+        latent: Float[Tensor, "B latent"] | None = None,
+        label: Int[Tensor, "B"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Memory:
+        """Encode an observation.
+
+        Args:
+            observation: what is seen.
+            latent: style latent; the prior's mean, zero, when None.
+            label: 1 for success, 0 for failure; success when None. Only with the label token.
+            generator: source of dropout masks.
+        """
+        batch, device = len(observation), self.action_positions.device
+        # The projection of a latent of zeros is its constant term.
+        tokens = [self.latent.bias.expand(batch, -1) if latent is None else self.latent(latent)]
+        if self.state is not None:
+            tokens.append(self.state(observation.state))
+        if self.environment_state is not None:
+            tokens.append(self.environment_state(observation.environment_state))
+        if self.label is not None:
+            successes = torch.ones(batch, dtype=torch.long, device=device)
+            tokens.append(self.label(successes if label is None else label))
+        image_tokens, image_positions = self._encode_images(observation)
+        # Between layers tokens are in fp32, whatever the precision of the products.
+        sequence = at_least_fp32(torch.cat([torch.stack(tokens, dim=1), *image_tokens], dim=1))
+        positions = torch.cat([self.vector_positions, *image_positions])
+        return Memory(self.encoder(sequence, positions, None, generator), positions)
+
+    def _encode_images(self, observation: Observation) -> tuple[list[Tensor], list[Tensor]]:
+        """Each camera's feature map as (B, h·w, D) tokens, with their 2-D positions (h·w, D)."""
+        if self.backbone is None or self.image is None:
+            return [], []
+        tokens, positions = [], []
+        for features in self.backbone.each([observation.images[c] for c in self.config.cameras]):
+            projected = self.image(features)
+            tokens.append(projected.flatten(2).transpose(1, 2))
+            height, width = features.shape[2:]
+            positions.append(sinusoid_2d(height, width, self.config.width).to(projected))
+        return tokens, positions
+
+    def decode(
+        self,
+        memory: Memory,
+        bias: Float[Tensor, "B L P"] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        copies: int = 1,
+    ) -> DecoderOutput:
+        """Decode under a parametric bias; its self-attention logits are the A of Eq. 2."""
+        biases = self.bias.project(bias) if self.bias is not None and bias is not None else None
+        return self.decoder(
+            memory.tokens,
+            self.action_positions,
+            memory.positions,
+            biases,
+            generator=generator,
+            copies=copies,
+        )
+
+    def actions(self, decoded: DecoderOutput) -> Float[Tensor, "B L A"]:
+        """Standardised action chunk of a decoder output."""
+        # An action's rounding is an error of the action: never below fp32.
+        with torch.autocast(decoded.tokens.device.type, enabled=False):
+            return self.action(decoded.tokens)
+
+    def forward(
+        self, observation: Observation, bias: Float[Tensor, "B L P"] | None = None
+    ) -> Float[Tensor, "B L A"]:
+        """Action chunk at inference: latent zero, label success, under this bias."""
+        return self.actions(self.decode(self.encode(observation), bias))
+
+    def losses(self, batch: Batch, generator: torch.Generator | None = None) -> Losses:
+        """Eq. 4: L_ACT − λ_kl · D_sym, with ACT's variational term inside L_ACT."""
+        weights, zero = self.config.loss, batch.action.new_zeros(())
+        latent = self.infer_latent(batch.observation, batch.action, batch.valid, generator)
+        memory = self.encode(
+            batch.observation,
+            latent=None if latent is None else latent.sample(generator),
+            label=batch.success.long(),
+            generator=generator,
+        )
+        separate = self._separates(batch)
+        bias = None if self.bias is None else self.bias.rows(self.demonstrations_used(batch))
+        copies = 2 if separate else 1
+        decoded = self.decode(memory, bias, generator=generator, copies=copies)
+        action = imitation_error(self.actions(decoded), batch.action, batch.valid)
+        vae = zero if latent is None else prior_divergence(latent)
+        total = action + weights.vae_weight * vae
+        divergence = zero
+        if separate:
+            divergences = attention_divergence(decoded.logits)
+            total = total - weights.kl_weight * bounded(divergences, weights.kl_cap).mean()
+            divergence = divergences.mean()
+        parts = {
+            "loss/action_l1": action,
+            "loss/vae_kl": vae,
+            "divergence/d_sym_nats": divergence,
+            "divergence/active": zero + separate,
+        }
+        return Losses(total, parts)
+
+    def _separates(self, batch: Batch) -> bool:
+        """Whether the KL term is active: a parametric bias, and both outcomes present."""
+        return self.bias is not None and self.config.loss.kl_weight > 0 and batch.paired
+
+    def demonstrations_used(self, batch: Batch) -> Int[Tensor, "*n K"]:
+        """Each sample's own PB, and with the KL term then that of one of the other outcome."""
+        if self._separates(batch):
+            return torch.cat([batch.demo, batch.other_demo], dim=-1)
+        return batch.demo
+
+    def groups(self) -> list[ParameterGroup]:
+        """The network, the image backbone, and the PB table."""
+        names = {name for name, _ in self.named_parameters()}
+        table, backbone = names & {TABLE}, {n for n in names if n.startswith("backbone.")}
+        groups = [
+            ParameterGroup(frozenset(names - table - backbone)),
+            ParameterGroup(frozenset(backbone), scale=self.config.backbone_scale),
+            ParameterGroup(
+                frozenset(table), rate=self.config.pb_learning_rate, decays=False, rowwise=True
+            ),
+        ]
+        return [group for group in groups if group.names]
+
+    def memory(self, successes: Successes) -> dict[str, Tensor]:
+        """First-observation embeddings, PBs and episode indices of the successes (Sec. 3.3)."""
+        if self.bias is None:
+            return {}
+        embeddings = [self.embed(first) for first in successes.first]
+        return {
+            "embeddings": torch.cat(embeddings) if embeddings else torch.zeros(0, 1),
+            "biases": self.bias.rows(successes.rows),
+            "episodes": successes.episodes,
+        }
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take the PBs of the successes to be steered by.
+
+        Raises:
+            CheckpointError: when there is no success among them.
+        """
+        if self.bias is not None:
+            self.bank = Bank(**memory)
+
+    def begin(self, first: Observation, steering: str = "") -> Steering:
+        """Choose each row's PB from its first observation (Sec. 3.3)."""
+        if self.bank is None:
+            return super().begin(first, steering)
+        bias, nearest = self.bank.steer(self.embed(first), steering or self.steerings[0])
+        return Steering(bias, nearest.cpu().numpy())
+
+    def check_steering(self, steering: str) -> None:
+        """Refuse what is none of `steerings` nor "nearest-<n>"."""
+        if self.bias is None:
+            super().check_steering(steering)
+        elif steering not in ("", "zero"):
+            neighbours(steering)
+
+    def act(
+        self, seen: Observation, steering: Steering, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "B L A"]:
+        """Action chunk at inference: latent zero, label success, under the steering's PB."""
+        return self(seen, steering.condition)
+
+    @torch.no_grad()
+    def embed(self, observation: Observation) -> Float[Tensor, "B K"]:
+        """Embedding of first observations, by which successes are retrieved.
+
+        Through a camera it is the mean feature of the policy's ResNet-18, which started from
+        ImageNet weights where they were given. Without one it is the standardised low-dimensional
+        state.
+        """
+        camera = retrieval_camera(self.config.cameras)
+        if camera and self.backbone is not None:
+            return self.backbone.embed(observation.images[camera])
+        return torch.cat([observation.state, observation.environment_state], dim=-1)

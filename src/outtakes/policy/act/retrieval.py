@@ -1,0 +1,95 @@
+"""Choosing the PB at run time: the success that started most alike (paper, Sec. 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from outtakes.errors import CheckpointError, UnknownName
+from outtakes.shapes import Float, Int
+
+
+@dataclass(frozen=True)
+class Bank:
+    """First-observation embeddings and PBs of every success, as stored in the checkpoint.
+
+    Raises:
+        CheckpointError: when there is no success to retrieve.
+    """
+
+    embeddings: Float[Tensor, "S K"]
+    biases: Float[Tensor, "S L P"]
+    episodes: Int[Tensor, "S"]
+    """Episode index of each success in its dataset."""
+
+    def __post_init__(self) -> None:
+        if len(self.embeddings) == 0:
+            raise CheckpointError(
+                "no success whose parametric bias could steer the policy",
+                remedy="train on at least one success, or without parametric bias",
+            )
+
+    def nearest(
+        self, embedding: Float[Tensor, "B K"], count: int = 1
+    ) -> Int[Tensor, "B neighbours"]:
+        """Rows of the successes with the greatest cosine similarity, nearest first.
+
+        Args:
+            embedding: of each query.
+            count: how many for each; 0 or more than there are for all of them.
+        """
+        # First images of one scene differ by little: their cosines need all the digits there are.
+        own = functional.normalize(self.embeddings.double(), dim=-1)
+        similarity = functional.normalize(embedding.double(), dim=-1) @ own.transpose(0, 1)
+        available = len(self.episodes)
+        return similarity.topk(min(count, available) if count else available).indices
+
+    def steer(
+        self, embedding: Float[Tensor, "B K"], steering: str
+    ) -> tuple[Float[Tensor, "B L P"], Int[Tensor, "B"]]:
+        """The PB for each query, and the episode index of its nearest success, -1 with "zero".
+
+        Args:
+            embedding: of each query.
+            steering: "nearest", the PB of the nearest success, as in the paper; "nearest-<n>", the
+                mean over so many; "mean", over all; or "zero", no PB at all.
+
+        Raises:
+            UnknownName: when it is none of these.
+        """
+        if steering == "zero":
+            biases = self.biases.new_zeros(len(embedding), *self.biases.shape[1:])
+            return biases, torch.full_like(self.episodes[:1], -1).expand(len(embedding))
+        rows = self.nearest(embedding, neighbours(steering))
+        return self.biases[rows].mean(dim=1), self.episodes[rows[:, 0]]
+
+
+def retrieval_camera(cameras: Sequence[str]) -> str:
+    """The camera to retrieve by: the overhead one, else the first; "" without cameras."""
+    return next((camera for camera in cameras if "overhead" in camera), next(iter(cameras), ""))
+
+
+def steerings_of(condition: str) -> tuple[str, ...]:
+    """The ways to steer a policy of this condition; the paper's first."""
+    return ("nearest", "mean", "zero") if condition == "pb" else ("",)
+
+
+def neighbours(steering: str) -> int:
+    """How many of the nearest successes' PBs "nearest", "nearest-<n>" or "mean" average.
+
+    Returns:
+        0 for all of them, or the number.
+
+    Raises:
+        UnknownName: when it is none of these.
+    """
+    if steering == "mean":
+        return 0
+    kind, _, count = steering.partition("-")
+    if kind != "nearest" or not ((count.isdecimal() and int(count) > 0) or steering == "nearest"):
+        raise UnknownName("steering", steering, (*steerings_of("pb"), "nearest-<n>"))
+    return int(count or 1)

@@ -1,0 +1,182 @@
+"""Checkpoints: one safetensors file holding everything, written atomically, never executed.
+
+Tensors are named by owner (`policy.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is not a
+tensor is JSON in the file's header, the policy's settings tagged by kind. See `docs/formats.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from outtakes.data.normalize import Normalizer
+from outtakes.data.observation import Sizes
+from outtakes.errors import CheckpointError, UnknownName
+from outtakes.files import write_atomically
+from outtakes.policy import kinds
+from outtakes.policy.agent import Agent
+from outtakes.policy.policy import Policy, PolicyConfig
+
+FILE = "checkpoint.safetensors"
+_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run has learnt and needs to go on, to rank, or to act."""
+
+    step: int
+    """Optimiser steps taken."""
+    seed: int
+    config: PolicyConfig
+    """Settings of the policy."""
+    sizes: Sizes
+    dataset: str
+    """Name of the training data, for messages."""
+    content_hash: str
+    """Hash of the dataset the episodes were chosen from."""
+    episodes: tuple[int, ...]
+    """Episode index of every demonstration trained on, in the order of the policy's rows."""
+    successes: tuple[bool, ...]
+    """Whether each of them succeeded."""
+    training: Mapping[str, Any]
+    """Settings of training, as JSON."""
+    commit: str
+    """Git commit of the code, or its version."""
+    tensors: Mapping[str, Tensor]
+    """Name -> tensor, on the CPU."""
+
+    def owned(self, owner: str) -> dict[str, Tensor]:
+        """The tensors of one owner, with the owner's prefix taken off."""
+        return {
+            name.removeprefix(f"{owner}."): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(f"{owner}.")
+        }
+
+    def policy(self, device: torch.device | str = "cpu") -> Policy:
+        """The policy with its weights."""
+        policy = self.config.build(self.sizes)
+        policy.load_state_dict(self.owned("policy"))
+        return policy.to(device)
+
+    def normalizer(self) -> Normalizer:
+        """Moments of the training data."""
+        return Normalizer.from_tensors(self.owned("normalizer"))
+
+    def agent(self, device: torch.device | str = "cpu") -> Agent:
+        """Ready to act.
+
+        Raises:
+            CheckpointError: when nothing was learnt that could steer the policy.
+        """
+        policy = self.policy(device)
+        policy.remember({name: t.to(device) for name, t in self.owned("memory").items()})
+        return Agent(policy, self.normalizer())
+
+    def save(self, run: Path) -> None:
+        """Write `run/checkpoint.safetensors`."""
+        meta = {
+            "version": _VERSION,
+            "step": self.step,
+            "seed": self.seed,
+            "policy": kinds.to_json(self.config),
+            "sizes": vars(self.sizes),
+            "dataset": self.dataset,
+            "content_hash": self.content_hash,
+            "episodes": self.episodes,
+            "successes": self.successes,
+            "training": self.training,
+            "commit": self.commit,
+        }
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        header = {"outtakes": json.dumps(meta, sort_keys=True)}
+        # Not `save_file`: what it raises on a full disk hides why.
+        content = save(tensors, header)
+        write_atomically(run / FILE, lambda temporary: temporary.write_bytes(content))
+
+    @staticmethod
+    def load(run: Path) -> Checkpoint:
+        """Read the checkpoint of a run folder.
+
+        Raises:
+            CheckpointError: when there is none, it is damaged, or of another version.
+        """
+        path = run / FILE if run.is_dir() else run
+        try:
+            with safe_open(path, framework="pt") as file:
+                meta = json.loads((file.metadata() or {}).get("outtakes", "{}"))
+                _check_version(meta, path)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if meta["version"] == 1:
+                meta, tensors = _updated(meta), _renamed(tensors)
+            return _parse(meta, tensors)
+        except FileNotFoundError:
+            raise CheckpointError(
+                "no checkpoint", where=path, remedy="train first, or give another run folder"
+            ) from None
+        except UnknownName as error:
+            raise CheckpointError(
+                f"a policy that is not installed ({error})",
+                where=path,
+                remedy="install the package it is from",
+            ) from error
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"cannot read the checkpoint ({error})", where=path, remedy="train again"
+            ) from error
+
+
+def _check_version(meta: Mapping[str, Any], path: Path) -> None:
+    found = meta.get("version")
+    if found not in (1, _VERSION):
+        raise CheckpointError(
+            f"checkpoint of version {found}, this Outtakes reads {_VERSION}",
+            where=path,
+            remedy="train again, or use the version of Outtakes that wrote it",
+        )
+
+
+def _parse(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
+    return Checkpoint(
+        step=int(meta["step"]),
+        seed=int(meta["seed"]),
+        config=kinds.from_json(meta["policy"]),
+        sizes=Sizes(**meta["sizes"]),
+        dataset=str(meta["dataset"]),
+        content_hash=str(meta["content_hash"]),
+        episodes=tuple(int(e) for e in meta["episodes"]),
+        successes=tuple(bool(s) for s in meta["successes"]),
+        training=meta["training"],
+        commit=str(meta["commit"]),
+        tensors=tensors,
+    )
+
+
+# --- version 1, which knew ACT alone --------------------------------------------------------------
+
+
+def _updated(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A header of version 1 as this version has it."""
+    training = dict(meta["settings"]["train"])
+    act = {name: value for name, value in meta["act"].items() if name != "backbone_weights"}
+    of_policy = {name: training.pop(name) for name in ("pb_learning_rate", "backbone_scale")}
+    policy = {"kind": "act", **act, **of_policy, "loss": meta["settings"]["loss"]}
+    return {**meta, "version": _VERSION, "policy": policy, "training": training}
+
+
+def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of version 1 by their names in this one."""
+    owners = {"rows.": "rows.bias.table.", "bank.": "memory."}
+    return {
+        next((n + name.removeprefix(o) for o, n in owners.items() if name.startswith(o)), name): t
+        for name, t in tensors.items()
+    }

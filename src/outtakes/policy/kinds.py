@@ -1,0 +1,68 @@
+"""The policy families by name, and their settings as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from outtakes import extensions
+from outtakes.policy.policy import PolicyConfig
+
+GROUP = "outtakes.policies"
+"""Entry point group that other packages add to: kind -> a `PolicyConfig` class."""
+_BUILT_IN = {"act": "outtakes.policy.act.policy:ActConfig"}
+
+
+def kinds() -> list[str]:
+    """Names of all policy families."""
+    return extensions.names(GROUP, _BUILT_IN)
+
+
+def config_class(kind: str) -> type[PolicyConfig]:
+    """The settings' class of a family.
+
+    Raises:
+        UnknownName: when there is none of this name.
+    """
+    return extensions.load("policy", kind, GROUP, _BUILT_IN)
+
+
+def to_json(config: PolicyConfig) -> dict[str, Any]:
+    """Everything that is stored of a policy's settings, tagged by kind."""
+    return {"kind": config.kind, **_plain(config)}
+
+
+def from_json(content: Mapping[str, Any]) -> PolicyConfig:
+    """The inverse of `to_json`.
+
+    Raises:
+        KeyError: when there is no kind.
+        TypeError: when a field is not known.
+        UnknownName: when the family is not installed.
+    """
+    own = dict(content)
+    return _parsed(config_class(str(own.pop("kind"))), own)
+
+
+def _stored(value: Any) -> list[Field[Any]]:
+    return [field for field in fields(value) if field.metadata.get("stored", True)]
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in _stored(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _parsed(kind: type[Any], content: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if is_dataclass(hints.get(name)) and isinstance(value, Mapping):
+            value = _parsed(hints[name], value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

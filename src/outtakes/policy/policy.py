@@ -1,0 +1,190 @@
+"""What a policy is to training, ranking and rollouts, whatever its family.
+
+A family is a folder beside this file: a frozen `PolicyConfig` that builds its `Policy`. Nothing
+outside the folder knows which family it deals with; `outtakes.policy.kinds` knows their names.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from outtakes.data.batches import Batch
+from outtakes.data.observation import Observation, Sizes
+from outtakes.errors import ConfigError, UnknownName
+from outtakes.shapes import Float, Int
+
+NOT_STORED = {"stored": False}
+"""Metadata of a config's field that says where training starts, not what is trained: it is not
+kept in the checkpoint."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of a batch and its parts: scalars, or (n,) for n policies."""
+
+    total: Tensor
+    """What is minimised."""
+    parts: Mapping[str, Tensor]
+    """What it is made of, by the name it is logged under, for example "loss/action_l1"."""
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that the optimiser treats alike."""
+
+    names: frozenset[str]
+    """As `named_parameters` calls them."""
+    scale: float = 1.0
+    """Learning rate as a fraction of the training's."""
+    rate: float | None = None
+    """A peak learning rate of their own instead."""
+    decays: bool = True
+    """Whether weight decay acts on them."""
+    rowwise: bool = False
+    """Whether each is a table with a row for every demonstration. Only rows that a batch uses
+    then move, and their gradient is not clipped with the network's."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What a policy is told for a whole episode, chosen at its first observation."""
+
+    condition: Tensor | None
+    """(B, ...) what steers each row; None when nothing does."""
+    episodes: np.ndarray
+    """(B,) int64 episode index of the demonstration each row follows; -1 without one."""
+
+
+@dataclass(frozen=True)
+class Successes:
+    """The successful demonstrations that a policy was trained on, for it to look up at run time."""
+
+    first: Iterable[Observation]
+    """The first observation of each, one at a time."""
+    rows: Int[Tensor, "S"]
+    """Place of each among the demonstrations trained on."""
+    episodes: Int[Tensor, "S"]
+    """Episode index of each in its dataset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(ABC):
+    """Complete settings of a policy: its shape, its loss and how its parameters learn.
+
+    Raises:
+        ConfigError: when a chunk has no step.
+    """
+
+    kind: ClassVar[str]
+    """Name of the family, stored in the checkpoint."""
+    chunk: int = 100
+    """L, action steps predicted at once."""
+    cameras: tuple[str, ...] = ()
+    """Cameras the policy looks through; empty for low-dimensional state alone."""
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise ConfigError(f"chunk {self.chunk}", remedy="choose at least 1")
+
+    @abstractmethod
+    def build(self, sizes: Sizes) -> Policy:
+        """A fresh policy; weights are drawn from torch's global generator."""
+
+    def describe(self) -> dict[str, str]:
+        """Its settings in a few words, for people: what -> how."""
+        return {"Policy": f"{self.kind}, chunk {self.chunk}"}
+
+    @property
+    def stackable(self) -> bool:
+        """Whether policies of several seeds can train as one program, by `torch.func.vmap`: when
+        nothing random happens inside their loss and it pays."""
+        return False
+
+
+class Policy(nn.Module, ABC):
+    """Observation -> action chunk, trainable on demonstrations; everything is standardised.
+
+    Args:
+        config: settings it was built from.
+        sizes: what the dataset dictates.
+    """
+
+    steerings: tuple[str, ...] = ("",)
+    """Ways to be steered at run time, the default first; "" for a policy that takes none."""
+
+    def __init__(self, config: PolicyConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.config, self.sizes = config, sizes
+
+    @abstractmethod
+    def losses(self, batch: Batch, generator: torch.Generator | None = None) -> Losses:
+        """The loss of a batch.
+
+        Args:
+            batch: training samples.
+            generator: source of everything random in training.
+        """
+
+    @abstractmethod
+    def act(
+        self,
+        seen: Observation,
+        steering: Steering,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "B L A"]:
+        """Action chunks at inference.
+
+        Args:
+            seen: observations.
+            steering: of each row's episode, from `begin`.
+            generator: source of noise, for policies that sample.
+        """
+
+    def groups(self) -> list[ParameterGroup]:
+        """Its parameters by how they learn; all of them alike unless it says otherwise."""
+        return [ParameterGroup(frozenset(name for name, _ in self.named_parameters()))]
+
+    def demonstrations_used(self, batch: Batch) -> Int[Tensor, "*n K"]:
+        """Rows of its row-wise tables that the loss of a batch reads."""
+        return batch.demo
+
+    def memory(self, successes: Successes) -> dict[str, Tensor]:
+        """What to keep of the successes for `begin`, beside the weights; by name."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Put back what `memory` gave."""
+
+    def begin(self, first: Observation, steering: str = "") -> Steering:
+        """Choose what steers each row from its first observation.
+
+        Args:
+            first: first observations, (B, ...).
+            steering: one of `steerings`; its default when "".
+
+        Raises:
+            UnknownName: when the policy knows no such steering.
+        """
+        self.check_steering(steering)
+        return Steering(None, np.full(len(first), -1, dtype=np.int64))
+
+    def check_steering(self, steering: str) -> None:
+        """Refuse a steering that it does not know.
+
+        Raises:
+            UnknownName: naming those it knows.
+        """
+        if steering and steering not in self.steerings:
+            raise UnknownName("steering", steering, self.steerings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device

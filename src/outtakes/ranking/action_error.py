@@ -1,0 +1,109 @@
+"""Ranking failures by how badly a policy that knows only successes predicts their actions.
+
+What such a policy would have done, too, is nearly a success; what surprises it is either a mistake
+or something no success shows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from outtakes.data.demo import Demo, DemoSet, Outcome
+from outtakes.data.normalize import Moments
+from outtakes.errors import CheckpointError
+from outtakes.policy.agent import Agent
+from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking.measure import Measure, Needs
+from outtakes.ranking.ranker import Progress, Ranker, RunScores, check_same_data
+
+_FRAMES_AT_ONCE = 64
+
+
+class ActionErrorRanker(Ranker):
+    """Mean absolute error of the chunks that a successes-only policy predicts along a failure."""
+
+    measure = Measure(
+        key="action-error",
+        name="action error",
+        symbol="ē",
+        unit="σ",
+        meaning="How far a policy that was trained on the successes alone is from the actions of "
+        "one failure: the mean absolute error of the action chunks it predicts at every frame, in "
+        "standard deviations of the successes' actions (σ), averaged over training seeds. Small "
+        "means that it would have done much the same.",
+        needs=Needs.SUCCESSES,
+        over_time="error of the chunk predicted at each frame",
+    )
+
+    def score(
+        self,
+        run: Checkpoint,
+        demos: DemoSet,
+        *,
+        device: torch.device | str = "cpu",
+        progress: Progress | None = None,
+    ) -> RunScores:
+        """Score every failure of the dataset; the run must have seen none of them."""
+        check_same_data(run, demos)
+        if not all(run.successes):
+            raise CheckpointError(
+                f"seed {run.seed} was trained on failures, too",
+                where=run.dataset,
+                remedy="train on the successes alone, or rank by attention",
+            )
+        scale = action_scale(demos.subset(run.episodes))
+        agent, failures = run.agent(device), demos.episodes(Outcome.FAILURE)
+        values, over_time = [], []
+        for done, demo in enumerate(demos.subset(failures)):
+            errors = errors_along(agent, demo, scale)
+            values.append(float(errors.mean()))
+            over_time.append(errors.mean(axis=1).filled(np.nan))
+            if progress:
+                progress(done + 1, len(failures))
+        return RunScores(
+            seed=run.seed,
+            failures=tuple(failures),
+            successes=run.episodes,
+            values=np.array(values),
+            over_time=over_time,
+        )
+
+
+def action_scale(demos: DemoSet) -> np.ndarray:
+    """(A,) what one unit of error is in each action dimension: its standard deviation.
+
+    With the same floor as in training, so that a constant action dimension counts for nothing.
+    """
+    return Moments.of(demos.action).deviation.numpy()
+
+
+def errors_along(
+    agent: Agent, demo: Demo, scale: np.ndarray, steering: str = ""
+) -> np.ma.MaskedArray:
+    """(T, L) error of every step of the chunks predicted along a demonstration, averaged over
+    action dimensions; steps past its end are masked.
+
+    Steered, if at all, by what its first observation would be steered by at run time.
+
+    Args:
+        agent: the trained policy.
+        demo: a demonstration.
+        scale: (A,) what one unit of error is in each action dimension.
+        steering: of the policy; its default when "".
+    """
+    steps = np.arange(len(demo))[:, None] + np.arange(agent.chunk)
+    target = demo.action[np.minimum(steps, len(demo) - 1)]
+    error = np.abs((_chunks_along(agent, demo, steering) - target) / scale).mean(axis=2)
+    return np.ma.masked_array(error, mask=steps >= len(demo))
+
+
+def _chunks_along(agent: Agent, demo: Demo, steering: str) -> np.ndarray:
+    """(T, L, A) chunk predicted at every frame."""
+    seen, chunks = demo.observations(agent.cameras), []
+    for start in range(0, len(demo), _FRAMES_AT_ONCE):
+        raw = {n: np.array(array[start : start + _FRAMES_AT_ONCE]) for n, array in seen.items()}
+        frames = len(raw["observation.state"])
+        first = {n: np.repeat(np.array(array[:1]), frames, axis=0) for n, array in seen.items()}
+        chunks.append(agent.predict(raw, agent.begin(first, steering)))
+    return np.concatenate(chunks)
