@@ -30,8 +30,8 @@ from outtakes.recipes import QUICK, on_task
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.sim.metaworld_operator import MISTAKE_KINDS
-from outtakes.sim.metaworld_tasks import INSTRUCTIONS, PREFIX
+from outtakes.sim.metaworld.instructions import INSTRUCTIONS, PREFIX
+from outtakes.sim.operators.perturbed_policy import MISTAKE_KINDS
 from outtakes.stages import record
 
 OPERATOR = Path(__file__).parents[1] / "results" / "metaworld" / "operator.json"

@@ -18,7 +18,7 @@ from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
 from outtakes.recipes import QUICK, Recipe
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.sim.lift import Lift, build_robosuite_lift
+from outtakes.sim.robosuite.lift import Lift, build_robosuite_lift
 from outtakes.stages import record
 from outtakes.training.trainer import train
 

@@ -11,7 +11,7 @@ from outtakes.data.normalize import Moments, Normalizer
 from outtakes.policy.act import ActPolicy, Condition, Sizes
 from outtakes.policy.agent import Agent
 from outtakes.policy.retrieval import Bank
-from outtakes.sim.lift import Lift
+from outtakes.sim.robosuite.lift import Lift
 from tests.demos import small_act
 
 ACTION = 7

@@ -22,9 +22,9 @@ import numpy as np
 
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.sim.demonstrator import Demonstrator, MistakeMade
 from outtakes.sim.environment import Environment, make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
+from outtakes.sim.operators.demonstrator import Demonstrator, MistakeMade
 
 STEPS_AFTER_SUCCESS = 5
 """Control steps recorded after the one that solved the task."""
