@@ -31,7 +31,7 @@ from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, si
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.metaworld.instructions import INSTRUCTIONS, PREFIX
-from outtakes.sim.operators.perturbed_policy import MISTAKE_KINDS
+from outtakes.sim.operators.perturbed_policy import MISTAKES
 from outtakes.stages import record
 
 OPERATOR = Path(__file__).parents[1] / "results" / "metaworld" / "operator.json"
@@ -67,7 +67,7 @@ def measure_operator(task: str) -> dict[str, object]:
         "success": success(careless),
         "median_steps": int(np.median(steps_needed(careful))),
         "most_steps": max(steps_needed(careful)),
-        "failed_by_mistake": {kind: [failed[kind], kinds[kind]] for kind in MISTAKE_KINDS},
+        "failed_by_mistake": {kind: [failed[kind], kinds[kind]] for kind in MISTAKES},
     }
 
 

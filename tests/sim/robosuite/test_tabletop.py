@@ -10,9 +10,9 @@ import pytest
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment
-from outtakes.sim.operators.mistake import draw_lapse, make_lapse
+from outtakes.sim.operators.mistake import draw_mistake, make_mistake
 from outtakes.sim.operators.personality import Personality
-from outtakes.sim.operators.pick_and_place import LARGEST
+from outtakes.sim.operators.pick_and_place import MISTAKES
 from outtakes.sim.robosuite.door import Door
 from outtakes.sim.robosuite.nut_assembly_square import NutAssemblySquare
 from outtakes.sim.robosuite.pick_place_can import PickPlaceCan
@@ -185,7 +185,7 @@ def test_collection_keeps_both_outcomes_with_their_facts(task):
         assert recording.task == task.task
 
 
-def test_a_trivial_lapse_leaves_the_episode_as_good_as_none():
+def test_a_trivial_mistake_leaves_the_episode_as_good_as_none():
     stack = Stack()
 
     def rate(kind: str, share: float) -> float:
@@ -193,8 +193,8 @@ def test_a_trivial_lapse_leaves_the_episode_as_good_as_none():
         for seed in range(8):
             rng = np.random.default_rng(seed)
             stack.reset(stack.sample_initial_state(rng))
-            lapse = make_lapse(LARGEST, kind, share, direction=float(seed))
-            operator = ERRAND.operator(rng, Personality(), lapse)
+            mistake = make_mistake(MISTAKES, kind, share, direction=float(seed))
+            operator = ERRAND.operator(rng, Personality(), mistake)
             solved = False
             while not (operator.finished or solved):
                 solved = stack.step(operator.act(stack.observe()))
@@ -206,14 +206,14 @@ def test_a_trivial_lapse_leaves_the_episode_as_good_as_none():
         assert rate(kind, 1.0) <= 0.3, kind
 
 
-def test_a_retry_forgets_the_lapse_and_can_save_the_episode():
+def test_a_retry_forgets_the_mistake_and_can_save_the_episode():
     stack, won = Stack(), []
     for seed in range(6):
         rng = np.random.default_rng(seed)
         stack.reset(stack.sample_initial_state(rng))
-        lapse = make_lapse(LARGEST, "too_high", 1.0)
-        operator = ERRAND.operator(rng, Personality(), lapse, retry=True)
-        assert operator.mistake is lapse
+        mistake = make_mistake(MISTAKES, "too_high", 1.0)
+        operator = ERRAND.operator(rng, Personality(), mistake, retry=True)
+        assert operator.mistake is mistake
         solved = False
         while not (operator.finished or solved):
             solved = stack.step(operator.act(stack.observe()))
@@ -222,20 +222,20 @@ def test_a_retry_forgets_the_lapse_and_can_save_the_episode():
     assert np.mean(won) >= 0.8
 
 
-def test_lapses_are_drawn_over_all_kinds_and_sizes():
+def test_mistakes_are_drawn_over_all_kinds_and_sizes():
     rng = np.random.default_rng(0)
-    lapses = [draw_lapse(rng, LARGEST) for _ in range(1200)]
-    for kind in LARGEST:
-        shares = [lapse.share for lapse in lapses if lapse.kind == kind]
+    mistakes = [draw_mistake(rng, MISTAKES) for _ in range(1200)]
+    for kind in MISTAKES:
+        shares = [mistake.share for mistake in mistakes if mistake.kind == kind]
         assert len(shares) > 120
         assert min(shares) < 0.05 < 0.95 < max(shares)
 
 
 def test_impossible_settings_are_named():
     with pytest.raises(UnknownName, match="did you mean 'misplace'"):
-        make_lapse(LARGEST, "misplaced", 0.5)
+        make_mistake(MISTAKES, "misplaced", 0.5)
     with pytest.raises(ConfigError, match="slip of size 32"):
-        make_lapse(LARGEST, "slip", 2.0)
+        make_mistake(MISTAKES, "slip", 2.0)
     with pytest.raises(ConfigError, match="horizon 0"):
         make_environment("stack", horizon=0)
     with pytest.raises(ConfigError, match=r"\(23,\)"):

@@ -7,29 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-
-class MistakeMade(Protocol):
-    """What an operator set out to get wrong; it can be pickled."""
-
-    @property
-    def kind(self) -> str:
-        """For example "off_centre"."""
-        ...
-
-    @property
-    def size(self) -> float:
-        """How wrong, in `unit`; 0 is no mistake at all."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """Unit of the size, for example "m"."""
-        ...
-
-    @property
-    def share(self) -> float:
-        """Size as a share of the largest of its kind, in [0, 1]."""
-        ...
+from outtakes.sim.operators.mistake import Mistake
 
 
 class Demonstrator(Protocol):
@@ -37,7 +15,7 @@ class Demonstrator(Protocol):
     never learns whether the episode counted as a success."""
 
     @property
-    def mistake(self) -> MistakeMade | None:
+    def mistake(self) -> Mistake | None:
         """What it will still get wrong; it may be forgotten on a second try."""
         ...
 

@@ -14,7 +14,33 @@ from enum import Enum, auto
 
 import numpy as np
 
-from outtakes.sim.operators.personality import Mistake, MistakeKind, Personality
+from outtakes.sim.operators.mistake import (
+    Mistake,
+    MistakeKind,
+    MistakeKinds,
+    draw_mistake,
+    offset_of,
+    size_of,
+)
+from outtakes.sim.operators.personality import Personality
+from outtakes.sim.operators.tremor import ARM_AXES, Tremor
+
+MISTAKES: MistakeKinds = {
+    "off_centre": MistakeKind(0.055, frequency=0.2),
+    "too_high": MistakeKind(0.055, frequency=0.2),
+    "push": MistakeKind(0.12, frequency=0.25),
+    "slip": MistakeKind(16.0, "control steps", frequency=0.25),
+    # Fails more surely than the rest.
+    "give_up": MistakeKind(0.06, frequency=0.1),
+}
+"""What can go wrong, by how much:
+
+- off_centre: m between where the fingers close and the centre of the cube.
+- too_high: m above the right height where they close.
+- push: m of horizontal distance at which the hand comes down, to shove on to where the cube was.
+- slip: control steps for which the fingers open during the lift; some 6 let the cube go.
+- give_up: m of way still to go, of reach and lift, when the operator stops.
+"""
 
 _METRES_PER_ACTION = 0.05
 _RADIANS_PER_ACTION = 0.5
@@ -70,10 +96,9 @@ class LiftOperator:
         rng: np.random.Generator,
     ) -> None:
         self._personality, self._mistake, self._retry = personality, mistake, retry
-        self._rng = rng
         self._phase, self._steps = _Phase.REACH, 0
         self._overshoot: np.ndarray | None = None
-        self._noise, self._command = np.zeros(6), np.zeros(3)
+        self._tremor, self._command = Tremor(personality, ARM_AXES, rng), np.zeros(3)
         self._spotted, self._grasp = np.zeros(3), np.zeros(3)
         self._slip_height = rng.uniform(0.0, 0.003)
         self._slipped = False
@@ -82,7 +107,7 @@ class LiftOperator:
     def draw(cls, rng: np.random.Generator, mistake_rate: float) -> LiftOperator:
         """An operator at random, who makes a mistake with the given probability."""
         personality = Personality.draw(rng)
-        mistake = Mistake.draw(rng) if rng.random() < mistake_rate else None
+        mistake = draw_mistake(rng, MISTAKES) if rng.random() < mistake_rate else None
         return cls(personality, mistake, retry=rng.random() < 0.15, rng=rng)
 
     @property
@@ -102,20 +127,16 @@ class LiftOperator:
         self._steps += 1
         translation = self._steer(self._target(view) - view.hand)
         rotation = -0.4 * view.turn / _RADIANS_PER_ACTION
-        motion = np.concatenate([translation, rotation]) + self._tremble()
+        motion = np.concatenate([translation, rotation]) + self._tremor.step()
         return np.clip(np.append(motion, self._fingers()), -1.0, 1.0).astype(np.float32)
 
-    def _size(self, kind: MistakeKind) -> float:
+    def _size(self, kind: str) -> float:
         """Size of the mistake when it is of this kind, else 0."""
-        mistake = self._mistake
-        return mistake.size if mistake is not None and mistake.kind == kind else 0.0
+        return size_of(self._mistake, kind)
 
     def _aim(self, view: _View) -> np.ndarray:
         """Where the operator means the fingers to close."""
-        aim = view.cube + self._personality.misjudgement
-        if self._mistake is not None:
-            along = np.array([np.cos(self._mistake.direction), np.sin(self._mistake.direction)])
-            aim[:2] += self._size("off_centre") * along
+        aim = view.cube + self._personality.misjudgement + offset_of(self._mistake, "off_centre")
         aim[2] += self._size("too_high")
         return aim
 
@@ -162,14 +183,6 @@ class LiftOperator:
                 return 0.6 * self._personality.lift_pace
             case _:
                 return self._personality.pace
-
-    def _tremble(self) -> np.ndarray:
-        """First-order autoregressive noise of the hand, weaker in rotation, (6,)."""
-        memory = self._personality.tremor_memory
-        scale = self._personality.tremor * np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3])
-        fresh = self._rng.normal(0.0, scale * np.sqrt(1 - memory**2))
-        self._noise = memory * self._noise + fresh
-        return self._noise
 
     def _fingers(self) -> float:
         return _CLOSED if self._phase in (_Phase.CLOSE, _Phase.LIFT) else _OPEN

@@ -1,85 +1,25 @@
-"""Who demonstrates, and what goes wrong: the facts behind one scripted episode."""
+"""Who demonstrates: the habits behind one scripted episode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import numpy as np
 
-from outtakes.errors import ConfigError, UnknownName
-
-MistakeKind = Literal["off_centre", "too_high", "push", "slip", "give_up"]
-MISTAKE_KINDS: tuple[MistakeKind, ...] = get_args(MistakeKind)
-
-# Gross enough to fail nearly always, or as often as that kind can.
-_LARGEST: Mapping[MistakeKind, float] = {
-    "off_centre": 0.055,
-    "too_high": 0.055,
-    "push": 0.12,
-    "slip": 16.0,
-    "give_up": 0.06,
-}
-# Giving up fails more surely than the rest, so it is drawn less often.
-_FREQUENCIES: Mapping[MistakeKind, float] = {
-    "off_centre": 0.2,
-    "too_high": 0.2,
-    "push": 0.25,
-    "slip": 0.25,
-    "give_up": 0.1,
-}
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """What goes wrong in an episode."""
-
-    kind: MistakeKind
-    size: float
-    """How wrong; 0 is no mistake at all. By kind:
-
-    - off_centre: m between where the fingers close and the centre of the cube.
-    - too_high: m above the right height where they close.
-    - push: m of horizontal distance at which the hand comes down, to shove on to where the cube
-      was.
-    - slip: control steps for which the fingers open during the lift; some 6 let the cube go.
-    - give_up: m of way still to go, of reach and lift, when the operator stops.
-    """
-    direction: float = 0.0
-    """rad in the table's plane, of the offset of off_centre."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in MISTAKE_KINDS:
-            raise UnknownName("mistake", self.kind, MISTAKE_KINDS)
-        if not self.size >= 0:
-            raise ConfigError(f"mistake of size {self.size}", remedy="give a size of 0 or more")
-
-    @property
-    def share(self) -> float:
-        """Size as a share of the largest of its kind, in [0, 1] when drawn."""
-        return self.size / _LARGEST[self.kind]
-
-    @property
-    def unit(self) -> str:
-        """Unit of the size."""
-        return "control steps" if self.kind == "slip" else "m"
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> Mistake:
-        """Any kind, any size up to a gross one."""
-        frequencies = [_FREQUENCIES[kind] for kind in MISTAKE_KINDS]
-        kind = MISTAKE_KINDS[rng.choice(len(MISTAKE_KINDS), p=frequencies)]
-        size = float(rng.uniform(0.0, _LARGEST[kind]))
-        return cls(kind, size, direction=float(rng.uniform(0.0, 2 * np.pi)))
+from outtakes.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Personality:
-    """How one demonstration is carried out."""
+    """How one demonstration is carried out; an operator heeds what its way of working has.
+
+    Raises:
+        ConfigError: when a number is out of range.
+    """
 
     pace: float = 0.8
-    """Largest translation command, in units of the action; 1 is about 0.3 m/s."""
+    """Largest translation command, in units of the action; 1 is about 0.3 m/s of the Panda arm. Of
+    a policy's commands, the share that is carried out."""
     lift_pace: float = 0.3
     """The same for the lift."""
     smoothness: float = 0.5
@@ -89,17 +29,23 @@ class Personality:
     tremor_memory: float = 0.85
     """Correlation of the hand's noise from one step to the next."""
     misjudgement: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """m by which the cube is thought to be elsewhere."""
+    """m by which things are thought to be elsewhere."""
     hover: float = 0.06
-    """m above the cube from where the hand goes straight down."""
+    """m above the object from where the hand goes straight down."""
     overshoot: float = 0.0
-    """m by which the hand first passes the cube."""
+    """m by which the hand first passes the object."""
     care: float = 0.010
     """m of horizontal error accepted before going down."""
     hesitation: int = 0
-    """Control steps of pause above the cube."""
+    """Control steps of pause, above the object or at `hesitates_at`."""
     squeeze: int = 7
     """Control steps between the command to close and the lift."""
+    hesitates_at: int = 0
+    """Control step at which a pause begins that belongs to no place."""
+    slips_after: int = 10
+    """Control steps from the first closing of the fingers to a slip, if there is to be one."""
+    patience: int = 60
+    """Control steps without progress after which the operator lets go."""
 
     def __post_init__(self) -> None:
         for name in ("pace", "lift_pace"):
@@ -111,7 +57,7 @@ class Personality:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Personality:
-        """A person at random."""
+        """A person at random who takes things with the Panda arm."""
         sideways, forward = rng.normal(0.0, 0.007, 2)
         return cls(
             pace=rng.uniform(0.55, 0.9),

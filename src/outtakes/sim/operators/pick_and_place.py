@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from outtakes.sim.operators.mistake import Lapse, draw_lapse
+from outtakes.sim.operators.mistake import (
+    Mistake,
+    MistakeKind,
+    MistakeKinds,
+    draw_mistake,
+    offset_of,
+    size_of,
+)
 from outtakes.sim.operators.personality import Personality
 from outtakes.sim.operators.waypoints import (
     Leg,
@@ -18,15 +25,15 @@ from outtakes.sim.operators.waypoints import (
     stay,
 )
 
-LARGEST: Mapping[str, float] = {
-    "off_centre": 0.055,
-    "too_high": 0.055,
-    "slip": 16.0,
-    "misplace": 0.08,
-    "drop_early": 0.15,
-    "give_up": 0.15,
+MISTAKES: MistakeKinds = {
+    "off_centre": MistakeKind(0.055),
+    "too_high": MistakeKind(0.055),
+    "slip": MistakeKind(16.0, "control steps"),
+    "misplace": MistakeKind(0.08),
+    "drop_early": MistakeKind(0.15),
+    "give_up": MistakeKind(0.15),
 }
-"""Kinds of mistakes with the largest size of each; a task may have others.
+"""What can go wrong, by how much; a task may have other sizes.
 
 - off_centre: m between where the fingers close and where they should.
 - too_high: m above the right height where they close.
@@ -65,20 +72,20 @@ class Errand:
     """The same for the way."""
     retreat: float = 0.12
     """How far the hand draws back upwards at the end."""
-    largest: Mapping[str, float] = field(default_factory=lambda: LARGEST)
-    """Largest mistake by kind."""
+    mistakes: MistakeKinds = field(default_factory=lambda: MISTAKES)
+    """What can go wrong."""
 
     def draw_operator(self, rng: np.random.Generator, mistake_rate: float) -> WaypointOperator:
         """An operator at random, who makes a mistake with the given probability."""
         personality = Personality.draw(rng)
-        lapse = draw_lapse(rng, self.largest) if rng.random() < mistake_rate else None
-        return self.operator(rng, personality, lapse, retry=rng.random() < _RETRIES)
+        mistake = draw_mistake(rng, self.mistakes) if rng.random() < mistake_rate else None
+        return self.operator(rng, personality, mistake, retry=rng.random() < _RETRIES)
 
     def operator(
         self,
         rng: np.random.Generator,
         personality: Personality,
-        lapse: Lapse | None,
+        mistake: Mistake | None,
         *,
         retry: bool = False,
     ) -> WaypointOperator:
@@ -86,28 +93,19 @@ class Errand:
         misplacing = np.array([*rng.normal(0.0, self.placing_sd, 2), 0.0])
         person = personality.calmer(self.roughness)
         return WaypointOperator(
-            lambda lapse: [*_pick(self, person, lapse), *_place(self, person, lapse, misplacing)],
+            lambda mistake: [
+                *_pick(self, person, mistake),
+                *_place(self, person, mistake, misplacing),
+            ],
             person,
-            lapse,
+            mistake,
             retry=retry,
             rng=rng,
         )
 
 
-def _size(lapse: Lapse | None, kind: str) -> float:
-    """Size of the lapse when it is of this kind, else 0."""
-    return lapse.size if lapse is not None and lapse.kind == kind else 0.0
-
-
-def _offset(lapse: Lapse | None, kind: str) -> np.ndarray:
-    """Offset in the table's plane of a lapse of this kind, (3,)."""
-    if lapse is None or lapse.kind != kind:
-        return np.zeros(3)
-    return np.array([*lapse.offset, 0.0])
-
-
-def _pick(errand: Errand, person: Personality, lapse: Lapse | None) -> Sequence[Leg]:
-    wrong = _offset(lapse, "off_centre") + [0.0, 0.0, _size(lapse, "too_high")]
+def _pick(errand: Errand, person: Personality, mistake: Mistake | None) -> Sequence[Leg]:
+    wrong = offset_of(mistake, "off_centre") + [0.0, 0.0, size_of(mistake, "too_high")]
     hover = np.array([0.0, 0.0, person.hover])
 
     def aim(view: View, start: View) -> np.ndarray:
@@ -146,9 +144,9 @@ def _held(errand: Errand, view: View) -> bool:
 
 
 def _place(
-    errand: Errand, person: Personality, lapse: Lapse | None, misplacing: np.ndarray
+    errand: Errand, person: Personality, mistake: Mistake | None, misplacing: np.ndarray
 ) -> Sequence[Leg]:
-    wrong = misplacing + _offset(lapse, "misplace")
+    wrong = misplacing + offset_of(mistake, "misplace")
     carried = np.array([0.0, 0.0, errand.carry_height])
 
     def put(view: View, start: View) -> np.ndarray:
@@ -167,11 +165,11 @@ def _place(
         Leg(stay, near=1.0, wait=4),
         Leg(back, near=0.02, patience=30),
     ]
-    short = max(_size(lapse, "drop_early"), _size(lapse, "give_up"))
+    short = max(size_of(mistake, "drop_early"), size_of(mistake, "give_up"))
     if short:
         stop = Leg(over, closed=True, near=max(short, near), turn=turn, patience=90)
-        return [stop, *(release if _size(lapse, "drop_early") else [])]
-    opened = round(_size(lapse, "slip"))
+        return [stop, *(release if size_of(mistake, "drop_early") else [])]
+    opened = round(size_of(mistake, "slip"))
     slip = [Leg(over, near=0.0, turn=turn, patience=opened)] if opened else []
     return [
         *slip,

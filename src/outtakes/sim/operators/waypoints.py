@@ -1,8 +1,8 @@
 """A scripted demonstrator who follows a plan of a few legs, roughly, as people do.
 
 What a task asks for is in its plan; how it is carried out (pace, tremor, hesitation, misjudgement)
-is in the personality, and what goes wrong is a lapse that the plan works in. The operator sees the
-low-dimensional observation alone and closes the loop on it.
+is in the personality, and what goes wrong is a mistake that the plan works in. The operator sees
+the low-dimensional observation alone and closes the loop on it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outtakes.sim.operators.mistake import Lapse
+from outtakes.sim.operators.mistake import Mistake
 from outtakes.sim.operators.personality import Personality
+from outtakes.sim.operators.tremor import ARM_AXES, Tremor
 
 _METRES_PER_ACTION = 0.05
 _RADIANS_PER_ACTION = 0.5
@@ -78,17 +79,17 @@ class Leg:
     """Seen at the end of the leg: what a person who tries twice would start over for."""
 
 
-type Plan = Callable[[Lapse | None], Sequence[Leg]]
+type Plan = Callable[[Mistake | None], Sequence[Leg]]
 
 
 class WaypointOperator:
     """Gives actions for one episode, until `finished`.
 
     Args:
-        plan: makes the legs, with a lapse worked in.
+        plan: makes the legs, with a mistake worked in.
         personality: how to go about it.
-        lapse: what to get wrong, if anything.
-        retry: whether to start over once, without the lapse, when a leg went wrong.
+        mistake: what to get wrong, if anything.
+        retry: whether to start over once, without the mistake, when a leg went wrong.
         rng: the hand's noise.
     """
 
@@ -96,21 +97,21 @@ class WaypointOperator:
         self,
         plan: Plan,
         personality: Personality,
-        lapse: Lapse | None,
+        mistake: Mistake | None,
         *,
         retry: bool,
         rng: np.random.Generator,
     ) -> None:
-        self._plan, self._personality, self._lapse = plan, personality, lapse
-        self._retry, self._rng = retry, rng
-        self._legs = list(plan(lapse))
+        self._plan, self._personality, self._mistake = plan, personality, mistake
+        self._retry = retry
+        self._legs = list(plan(mistake))
         self._steps, self._start = 0, None
-        self._noise, self._command = np.zeros(6), np.zeros(3)
+        self._tremor, self._command = Tremor(personality, ARM_AXES, rng), np.zeros(3)
 
     @property
-    def mistake(self) -> Lapse | None:
+    def mistake(self) -> Mistake | None:
         """What this operator will still get wrong."""
-        return self._lapse
+        return self._mistake
 
     @property
     def finished(self) -> bool:
@@ -131,7 +132,7 @@ class WaypointOperator:
         leg = self._legs[0]
         motion = np.concatenate([self._steer(leg, view, start), _twist(leg, view, start)])
         fingers = _CLOSED if leg.closed else _OPEN
-        action = np.append(motion + self._tremble(), fingers)
+        action = np.append(motion + self._tremor.step(), fingers)
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
     def _through(self, view: View, start: View) -> bool:
@@ -145,7 +146,7 @@ class WaypointOperator:
         done = self._legs.pop(0)
         self._steps = 0
         if self._retry and done.went_wrong is not None and done.went_wrong(view):
-            self._retry, self._lapse = False, None
+            self._retry, self._mistake = False, None
             self._legs = list(self._plan(None))
 
     def _steer(self, leg: Leg, view: View, start: View) -> np.ndarray:
@@ -155,14 +156,6 @@ class WaypointOperator:
         keep = self._personality.smoothness
         self._command = keep * self._command + (1 - keep) * wanted
         return self._command
-
-    def _tremble(self) -> np.ndarray:
-        """First-order autoregressive noise of the hand, weaker in rotation, (6,)."""
-        memory = self._personality.tremor_memory
-        scale = self._personality.tremor * np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3])
-        fresh = self._rng.normal(0.0, scale * np.sqrt(1 - memory**2))
-        self._noise = memory * self._noise + fresh
-        return self._noise
 
 
 def _twist(leg: Leg, view: View, start: View) -> np.ndarray:

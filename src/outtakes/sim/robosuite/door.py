@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from outtakes.sim.operators.demonstrator import Demonstrator
-from outtakes.sim.operators.mistake import Lapse, draw_lapse
+from outtakes.sim.operators.mistake import Mistake, MistakeKind, MistakeKinds, draw_mistake, size_of
 from outtakes.sim.operators.personality import Personality
 from outtakes.sim.operators.waypoints import Leg, View, WaypointOperator, point_down, stay
 from outtakes.sim.robosuite.scenes import RobosuiteEnvironment, SceneSource
@@ -21,13 +21,13 @@ YAWS = (-np.pi / 2 - 0.25, -np.pi / 2)
 """rad; from and to how it is turned."""
 HEIGHT = 1.1
 """m of its middle."""
-LARGEST: Mapping[str, float] = {
-    "off_handle": 0.09,
-    "half_pressed": 1.1,
-    "let_go": 0.2,
-    "give_up": 0.2,
+MISTAKES: MistakeKinds = {
+    "off_handle": MistakeKind(0.09),
+    "half_pressed": MistakeKind(1.1, "rad"),
+    "let_go": MistakeKind(0.2),
+    "give_up": MistakeKind(0.2),
 }
-"""Kinds of mistakes with the largest size of each.
+"""What can go wrong, by how much:
 
 - off_handle: m towards the handle's end, or beyond, between where the fingers close and should.
 - half_pressed: rad by which the handle is not pressed down.
@@ -50,16 +50,12 @@ def _may_stand_anywhere(environment: RobosuiteEnvironment) -> None:
             body.set("mocap", "true")
 
 
-def _size(lapse: Lapse | None, kind: str) -> float:
-    return lapse.size if lapse is not None and lapse.kind == kind else 0.0
-
-
-def plan_of(person: Personality, lapse: Lapse | None) -> Sequence[Leg]:
+def plan_of(person: Personality, mistake: Mistake | None) -> Sequence[Leg]:
     """Reach over the handle, take it, press it down, pull."""
-    wrong = np.array([-_size(lapse, "off_handle"), 0.0, 0.0])
+    wrong = np.array([-size_of(mistake, "off_handle"), 0.0, 0.0])
     hover = np.array([0.0, 0.0, person.hover])
-    press = max(0.0, _PRESS - _size(lapse, "half_pressed"))
-    short = max(_size(lapse, "let_go"), _size(lapse, "give_up"))
+    press = max(0.0, _PRESS - size_of(mistake, "half_pressed"))
+    short = max(size_of(mistake, "let_go"), size_of(mistake, "give_up"))
 
     def aim(view: View, start: View) -> np.ndarray:
         return view.objects[:3] + _CLEAR_OF_PANEL + person.misjudgement + wrong
@@ -89,7 +85,7 @@ def plan_of(person: Personality, lapse: Lapse | None) -> Sequence[Leg]:
         Leg(pressed, closed=True, near=0.001, patience=32, turn=turn),
         Leg(pulled, closed=True, near=0.015, patience=50, turn=turn),
     ]
-    return legs if not _size(lapse, "let_go") else [*legs, Leg(stay, near=1.0, wait=10)]
+    return legs if not size_of(mistake, "let_go") else [*legs, Leg(stay, near=1.0, wait=10)]
 
 
 class Door(TabletopTask):
@@ -127,9 +123,13 @@ class Door(TabletopTask):
     def demonstrator(self, rng: np.random.Generator, mistake_rate: float) -> Demonstrator:
         """A scripted operator at random, who makes a mistake with the given probability."""
         personality = Personality.draw(rng).calmer(_ROUGHNESS)
-        lapse = draw_lapse(rng, LARGEST) if rng.random() < mistake_rate else None
+        mistake = draw_mistake(rng, MISTAKES) if rng.random() < mistake_rate else None
         return WaypointOperator(
-            lambda lapse: plan_of(personality, lapse), personality, lapse, retry=False, rng=rng
+            lambda mistake: plan_of(personality, mistake),
+            personality,
+            mistake,
+            retry=False,
+            rng=rng,
         )
 
     def describe(self, features: Mapping[str, np.ndarray]) -> dict[str, float]:

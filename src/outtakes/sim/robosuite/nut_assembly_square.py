@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from outtakes.sim.operators.demonstrator import Demonstrator
-from outtakes.sim.operators.pick_and_place import LARGEST, Errand
+from outtakes.sim.operators.mistake import MistakeKind
+from outtakes.sim.operators.pick_and_place import MISTAKES, Errand
 from outtakes.sim.operators.waypoints import View
 from outtakes.sim.robosuite.pick_place_can import LET_GO_OF
 from outtakes.sim.robosuite.scenes import RobosuiteEnvironment, SceneSource, keep_objects
@@ -81,7 +82,13 @@ ERRAND = Errand(
     carry_turn=_square_to_peg,
     near_place=0.005,
     settle=6,
-    largest={**LARGEST, "off_centre": 0.04, "misplace": 0.05, "drop_early": 0.2, "give_up": 0.2},
+    mistakes={
+        **MISTAKES,
+        "off_centre": MistakeKind(0.04),
+        "misplace": MistakeKind(0.05),
+        "drop_early": MistakeKind(0.2),
+        "give_up": MistakeKind(0.2),
+    },
 )
 """What the operator is about."""
 

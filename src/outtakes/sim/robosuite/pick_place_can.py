@@ -8,7 +8,8 @@ from types import MethodType
 import numpy as np
 
 from outtakes.sim.operators.demonstrator import Demonstrator
-from outtakes.sim.operators.pick_and_place import LARGEST, Errand
+from outtakes.sim.operators.mistake import MistakeKind
+from outtakes.sim.operators.pick_and_place import MISTAKES, Errand
 from outtakes.sim.operators.waypoints import View
 from outtakes.sim.robosuite.scenes import RobosuiteEnvironment, SceneSource, keep_objects
 from outtakes.sim.robosuite.tabletop import TabletopTask, about_vertical
@@ -56,7 +57,12 @@ ERRAND = Errand(
     raise_height=0.16,
     placing_sd=0.015,
     near_place=0.024,
-    largest={**LARGEST, "misplace": 0.25, "drop_early": 0.4, "give_up": 0.4},
+    mistakes={
+        **MISTAKES,
+        "misplace": MistakeKind(0.25),
+        "drop_early": MistakeKind(0.4),
+        "give_up": MistakeKind(0.4),
+    },
 )
 """What the operator is about."""
 
