@@ -31,8 +31,8 @@ from outtakes.data.reading import Reading
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.sim.metaworld_operator import MISTAKE_KINDS
-from outtakes.sim.metaworld_tasks import INSTRUCTIONS, PREFIX
+from outtakes.sim.metaworld.instructions import INSTRUCTIONS, PREFIX
+from outtakes.sim.operators.perturbed_policy import MISTAKES
 
 OPERATOR = Path(__file__).parents[1] / "results" / "metaworld" / "operator.json"
 ATTEMPTS, SEED, MISTAKE_RATE = 12, 9001, 0.75
@@ -67,7 +67,7 @@ def measure_operator(task: str) -> dict[str, object]:
         "success": success(careless),
         "median_steps": int(np.median(steps_needed(careful))),
         "most_steps": max(steps_needed(careful)),
-        "failed_by_mistake": {kind: [failed[kind], kinds[kind]] for kind in MISTAKE_KINDS},
+        "failed_by_mistake": {kind: [failed[kind], kinds[kind]] for kind in MISTAKES},
     }
 
 

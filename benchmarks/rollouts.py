@@ -19,7 +19,7 @@ from outtakes.evaluation.controller import ROWS, ChunkController
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.sim.lift import Lift, build_robosuite_lift
+from outtakes.sim.robosuite.lift import Lift, build_robosuite_lift
 from outtakes.training.trainer import train
 
 RECIPE: Recipe = replace(QUICK, collect=replace(QUICK.collect, seed=9001))

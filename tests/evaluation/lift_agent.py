@@ -12,7 +12,7 @@ from outtakes.data.observation import Sizes
 from outtakes.policy.act.policy import ActPolicy, Condition
 from outtakes.policy.agent import Agent
 from outtakes.policy.act.retrieval import Bank
-from outtakes.sim.lift import Lift
+from outtakes.sim.robosuite.lift import Lift
 from tests.demos import small_act
 
 ACTION = 7

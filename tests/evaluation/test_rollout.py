@@ -7,7 +7,7 @@ from outtakes.evaluation.rollout import roll_out
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.sim.environment import Environment
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.sim.lift import Lift
+from outtakes.sim.robosuite.lift import Lift
 from tests.evaluation.lift_agent import CHUNK, SUCCESSES, make_lift_agent
 
 STATES = InitialStates(Stream.EVALUATE, seed=0)

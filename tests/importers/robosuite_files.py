@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import mujoco
 import numpy as np
 
-from outtakes.sim.lift import Lift, build_robosuite_lift
-from outtakes.sim.model_file import find_assets
+from outtakes.sim.robosuite.lift import Lift, build_robosuite_lift
+from outtakes.sim.robosuite.model_file import find_assets
 from tests.importers.robomimic_files import opened
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim import collect as collecting
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, CollectConfig, collect
 from outtakes.sim.initial_states import InitialStates, Stream
-from outtakes.sim.lift import Lift
+from outtakes.sim.robosuite.lift import Lift
 
 CONFIG = CollectConfig(successes=2, failures=2, seed=1, cameras=("overhead",), image_size=16)
 

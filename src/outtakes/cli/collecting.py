@@ -14,7 +14,7 @@ from outtakes.errors import ConfigError
 
 if TYPE_CHECKING:
     from outtakes.sim.collect import CollectConfig
-    from outtakes.sim.person import Session
+    from outtakes.sim.person.session import Session
 
 
 @dataclass
@@ -75,7 +75,8 @@ class Collect(Verb):
         console.result(f"Dataset: {self.out.resolve()}", {"dataset": str(self.out.resolve())})
 
     def _collect_by_person(self, config: CollectConfig, console: Console) -> None:
-        from outtakes.sim.person import PersonConfig, collect_by_person
+        from outtakes.sim.person.preferences import PersonConfig
+        from outtakes.sim.person.session import collect_by_person
 
         person = PersonConfig(
             environment=self.environment,

@@ -22,9 +22,10 @@ import numpy as np
 
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.sim.demonstrator import Demonstrator, MistakeMade
 from outtakes.sim.environment import Environment, make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
+from outtakes.sim.operators.demonstrator import Demonstrator
+from outtakes.sim.operators.mistake import Mistake
 
 STEPS_AFTER_SUCCESS = 5
 """Control steps recorded after the one that solved the task."""
@@ -86,7 +87,7 @@ class Attempt:
     """One simulated episode before its images are rendered."""
 
     number: int
-    mistake: MistakeMade | None
+    mistake: Mistake | None
     initial_state: np.ndarray
     """What `Environment.reset` takes."""
     features: dict[str, np.ndarray]

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from outtakes.errors import UnknownName
-from outtakes.sim.demonstrator import Demonstrator
-from outtakes.sim.metaworld_tasks import METAWORLD_ENVIRONMENTS
+from outtakes.sim.metaworld.instructions import METAWORLD_ENVIRONMENTS
+from outtakes.sim.operators.demonstrator import Demonstrator
 
 _ROBOSUITE = {
     "lift": ("lift", "Lift"),
@@ -19,7 +19,7 @@ _ROBOSUITE = {
     "door": ("door", "Door"),
     "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
 }
-"""Name -> module beside this one and class."""
+"""Name -> module in outtakes.sim.robosuite and class."""
 ENVIRONMENTS = (*_ROBOSUITE, *METAWORLD_ENVIRONMENTS)
 """Names that `make_environment` knows."""
 
@@ -96,8 +96,8 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
         raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
     if name in METAWORLD_ENVIRONMENTS:
-        from outtakes.sim.metaworld import MetaWorldTask
+        from outtakes.sim.metaworld.sawyer import MetaWorldTask
 
         return MetaWorldTask(name, horizon)
     module, environment = _ROBOSUITE[name]
-    return getattr(import_module(f"outtakes.sim.{module}"), environment)(horizon)
+    return getattr(import_module(f"outtakes.sim.robosuite.{module}"), environment)(horizon)

@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 
 from outtakes.errors import DatasetError, UnknownName
-from outtakes.sim.model_file import load_model
 from outtakes.sim.rendering import Renderer
+from outtakes.sim.robosuite.model_file import load_model
 
 _GRIP_SITE = re.compile(r"gripper(\d+)_(?:(right|left)_)?grip_site")
 _GRIPPER_JOINT = re.compile(r"gripper(\d+)_(?:(right|left)_)?")

@@ -8,7 +8,7 @@ import numpy as np
 from lerobot.robots import Robot
 
 from outtakes.sim.environment import make_environment
-from outtakes.sim.osc import ACTION_SIZE
+from outtakes.sim.robosuite.osc import ACTION_SIZE
 from tests.plugin.simulated_arm.config_simulated_arm import SimulatedArmConfig
 
 SIZE = 64
