@@ -348,7 +348,7 @@ def _provenance(folder: Folder) -> dict[str, str]:
     successes = len(demos.episodes(Outcome.SUCCESS))
     return {
         "Dataset": f"{demos.name}: {successes} successes, {len(demos) - successes} failures, "
-        f"{len(demos.action)} frames at {demos.fps:g} Hz",
+        f"{demos.lengths.sum()} frames at {demos.fps:g} Hz",
         **({"Left out as corrupt": _left_out(demos)} if demos.provenance.skipped else {}),
         "Dataset hash": demos.content_hash,
         "Recipe": f"{recipe['name']}: {recipe['train']['steps']} steps, batch "

@@ -148,7 +148,8 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
                 held_out.append((name, seed, fold))
     run_all(jobs, workers=lab.workers, progress=lab.progress)
     # The same floor as in training, so that a constant action dimension counts for nothing.
-    scale = Moments.of(demos.subset(successes).action).deviation.numpy()
+    actions = demos.action[demos.subset(successes).rows()]
+    scale = Moments.of(actions).deviation.numpy()
     errors = {name: np.zeros((len(seeds), len(successes))) for name in arms}
     for job, (name, seed, fold) in zip(jobs, held_out, strict=True):
         (checkpoint,) = train_jobs([job])

@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 from outtakes.data.batches import Batch, DeviceDemos, Sampler, stack_samples
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
-from outtakes.data.observation import Observation, Sizes
+from outtakes.data.observation import Sizes
 from outtakes.policy.act import ActConfig, ActPolicy
 from outtakes.policy.loss import Loss, LossConfig, compute_loss
 from outtakes.policy.retrieval import embed, retrieval_camera
@@ -183,24 +183,16 @@ class Learner:
         """First-observation embeddings, PBs and episode indices of the successes (Sec. 3.3)."""
         assert policy.bias is not None
         rows = np.flatnonzero(self.demos.successes)
-        embeddings = [self._embed_row(policy, int(row)) for row in self.demos.starts[rows]]
         device_rows = torch.from_numpy(rows).to(self.device)
+        embeddings = [self._embed_row(policy, row) for row in self.data.starts[device_rows]]
         return {
             "embeddings": torch.cat(embeddings) if embeddings else torch.zeros(0, 1),
             "biases": policy.bias.rows(device_rows),
             "episodes": torch.from_numpy(self.demos.episode_indices[rows]),
         }
 
-    def _embed_row(self, policy: ActPolicy, row: int) -> Tensor:
-        camera = retrieval_camera(self.act)
-        images = {}
-        if camera:
-            frame = np.array(self.demos.images[camera][row : row + 1])
-            images[camera] = torch.from_numpy(frame).to(self.device)
-        observation = Observation(
-            self.data.state[row : row + 1], self.data.environment_state[row : row + 1], images
-        )
-        return embed(policy, observation, camera)
+    def _embed_row(self, policy: ActPolicy, row: Tensor) -> Tensor:
+        return embed(policy, self.data.observe(row[None]), retrieval_camera(self.act))
 
     def restore(self, policy: int, checkpoint: Checkpoint) -> None:
         """Put one policy back where its checkpoint left it."""
