@@ -63,13 +63,7 @@ def test_a_policy_looks_only_when_it_must() -> None:
 def at(fps: float, *lengths: int) -> DemoSet:
     """Demonstrations of these lengths at a frame rate."""
     demos = make_demos(len(lengths), 0, length=(max(lengths), max(lengths) + 1))
-    rows = np.concatenate([np.arange(n) + i * max(lengths) for i, n in enumerate(lengths)])
-    return replace(
-        demos,
-        fps=fps,
-        starts=np.concatenate([[0], np.cumsum(lengths)]),
-        **{name: getattr(demos, name)[rows] for name in ("state", "environment_state", "action")},
-    )
+    return replace(demos, fps=fps, lengths=np.array(lengths))
 
 
 @pytest.mark.parametrize("chosen", RECIPES.values(), ids=RECIPES)

@@ -127,12 +127,56 @@ def test_demonstrations_on_disk_give_the_same_batch_as_in_memory(tmp_path):
     samples = Sampler(demos, seed=0, batch_size=5).draw(0)
     memory, disk = cut(demos, samples, 4), cut(load_cache(tmp_path / "cache"), samples, 4)
     assert torch.equal(memory.action, disk.action)
-    assert torch.equal(memory.images["overhead"], disk.images["overhead"])
+    seen, from_disk = memory.observation.images, disk.observation.images
+    assert torch.equal(seen["overhead"], from_disk["overhead"])
+
+
+def copied(demos: DemoSet) -> DemoSet:
+    """The same demonstrations in arrays of their own, which hold nothing else."""
+    rows = demos.rows()
+    vectors = ("state", "environment_state", "action")
+    return replace(
+        demos,
+        starts=demos.packed_starts(),
+        images={camera: frames[rows] for camera, frames in demos.images.items()},
+        **{name: getattr(demos, name)[rows] for name in vectors},
+    )
+
+
+def test_a_subset_gives_the_same_batches_as_a_copy_of_its_rows():
+    subset = make_demos(camera=True).subset([2, 4, 10])
+    assert len(copied(subset).action) < len(subset.action)
+    for step in range(5):
+        samples = Sampler(subset, seed=0, batch_size=5).draw(step)
+        shared, alone = cut(subset, samples, 4), cut(copied(subset), samples, 4)
+        for name in ("demo", "other_demo", "success", "action", "valid"):
+            assert torch.equal(getattr(shared, name), getattr(alone, name))
+        seen, seen_alone = shared.observation, alone.observation
+        assert torch.equal(seen.state, seen_alone.state)
+        assert torch.equal(seen.environment_state, seen_alone.environment_state)
+        assert torch.equal(seen.images["overhead"], seen_alone.images["overhead"])
+
+
+def test_only_rows_of_the_demonstrations_are_moved_to_a_device():
+    demos, device = make_demos(camera=True).subset([2, 10]), torch.device("meta")
+    moved = DeviceDemos(demos, Normalizer.of(demos), ("overhead",), device)
+    frames = moved.images["overhead"]
+    assert isinstance(frames, torch.Tensor) and frames.device == moved.state.device == device
+    assert len(frames) == len(moved.state) == len(moved.action) == demos.lengths.sum()
+
+
+def test_on_the_cpu_frames_stay_where_they_are(tmp_path):
+    save_cache(tmp_path / "cache", make_demos(camera=True))
+    demos = load_cache(tmp_path / "cache").subset([2, 10])
+    held = DeviceDemos(demos, Normalizer.of(demos), ("overhead",), CPU).images["overhead"]
+    assert not isinstance(held, torch.Tensor) and held.frames is demos.images["overhead"]
 
 
 def test_read_only_arrays_are_taken_without_complaint():
     demos = make_demos()
-    frozen = {name: getattr(demos, name).copy() for name in ("state", "action", "starts")}
+    frozen = {
+        name: getattr(demos, name).copy() for name in ("state", "action", "starts", "lengths")
+    }
     for array in frozen.values():
         array.flags.writeable = False
     samples = Sampler(demos, seed=0, batch_size=5).draw(0)

@@ -5,22 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from outtakes.data.demo import Demo, DemoSet, Outcome
+from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import DatasetError
+from tests.data.same import assert_same_demo
 from tests.demos import make_demos
 
 
 @pytest.fixture
 def demos() -> DemoSet:
     return make_demos(camera=True)
-
-
-def assert_equal(one: Demo, other: Demo) -> None:
-    assert (one.episode_index, one.outcome) == (other.episode_index, other.outcome)
-    for name in ("state", "environment_state", "action"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    for camera, frames in one.images.items():
-        np.testing.assert_array_equal(frames, other.images[camera])
 
 
 def test_demonstrations_tile_the_rows(demos: DemoSet) -> None:
@@ -47,7 +40,34 @@ def test_a_subset_holds_the_same_demonstrations(demos: DemoSet, chosen: list[int
     assert subset.episode_indices.tolist() == sorted(set(chosen))
     whole = {d.episode_index: d for d in demos}
     for demo in subset:
-        assert_equal(demo, whole[demo.episode_index])
+        assert_same_demo(demo, whole[demo.episode_index])
+
+
+def test_a_subset_shares_every_array_of_its_source(demos: DemoSet) -> None:
+    subset = demos.subset([2, 6, 8]).subset([2, 8])
+    for name in ("state", "environment_state", "action"):
+        assert getattr(subset, name) is getattr(demos, name)
+        assert np.shares_memory(subset[1].action, demos.action)
+    assert np.shares_memory(subset.images["overhead"], demos.images["overhead"])
+    assert np.shares_memory(subset[1].images["overhead"], demos.images["overhead"])
+
+
+def test_rows_are_those_of_the_demonstrations_one_after_the_other(demos: DemoSet) -> None:
+    assert demos.rows().tolist() == list(range(len(demos.action)))
+    subset = demos.subset([2, 8])
+    np.testing.assert_array_equal(
+        demos.action[subset.rows()], np.concatenate([d.action for d in subset])
+    )
+    firsts = subset.rows()[subset.packed_starts()]
+    assert firsts.tolist() == subset.starts.tolist()
+
+
+def test_the_rows_of_a_subset_are_not_searched_again_for_bad_values(demos: DemoSet) -> None:
+    demos.action[0] = np.nan
+    subset = demos.subset([2, 8])
+    assert replace(subset, tasks=("lift", "lift")).action is demos.action
+    with pytest.raises(DatasetError, match=r"not finite at row 0 \(made up\)"):
+        replace(subset, action=demos.action.copy())
 
 
 def test_a_subset_of_all_is_the_set_itself(demos: DemoSet) -> None:
@@ -83,5 +103,9 @@ def test_ragged_features_are_refused(demos: DemoSet) -> None:
         replace(demos, images={"overhead": demos.images["overhead"][1:]})
     with pytest.raises(DatasetError, match="do not cover"):
         replace(demos, starts=demos.starts[:-1])
+    with pytest.raises(DatasetError, match=r"are not among .* rows .*episode 10\b"):
+        replace(demos, lengths=demos.lengths + 1)
+    with pytest.raises(DatasetError, match=r"0 frames .* are not among .* rows .*episode 0\b"):
+        replace(demos, lengths=0 * demos.lengths)
     with pytest.raises(DatasetError, match="outcomes for 6 episodes"):
         replace(demos, successes=demos.successes[1:])

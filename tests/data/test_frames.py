@@ -14,7 +14,13 @@ import pytest
 from outtakes.data.demo import DemoSet
 from outtakes.data.frames import cache_root, load_cache, save_cache
 from outtakes.errors import DatasetError, MachineError
+from tests.data.same import assert_same_demo
 from tests.demos import make_demos
+
+ARRAYS = (
+    *("episode_indices", "successes", "starts", "lengths"),
+    *("state", "environment_state", "action"),
+)
 
 Damage = Callable[[Path], object]
 
@@ -31,7 +37,7 @@ def folder(tmp_path: Path, demos: DemoSet) -> Path:
 
 
 def assert_same(one: DemoSet, other: DemoSet) -> None:
-    for name in ("episode_indices", "successes", "starts", "state", "environment_state", "action"):
+    for name in ARRAYS:
         left, right = getattr(one, name), getattr(other, name)
         assert left.dtype == right.dtype
         np.testing.assert_array_equal(left, right)
@@ -55,6 +61,15 @@ def test_a_set_without_images_is_saved(tmp_path: Path) -> None:
     demos = make_demos()
     save_cache(tmp_path / "cache", demos)
     assert_same(load_cache(tmp_path / "cache"), demos)
+
+
+def test_of_a_subset_only_its_own_rows_are_saved(folder: Path, tmp_path: Path) -> None:
+    subset = load_cache(folder).subset([2, 6, 8])
+    save_cache(tmp_path / "subset", subset)
+    saved = load_cache(tmp_path / "subset")
+    assert len(saved.action) == len(saved.images["overhead"]) == subset.lengths.sum()
+    for one, other in zip(saved, subset, strict=True):
+        assert_same_demo(one, other)
 
 
 def test_a_bare_machine_reads_it(folder: Path, demos: DemoSet) -> None:

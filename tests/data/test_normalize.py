@@ -19,6 +19,14 @@ def test_restoring_inverts_standardising():
     assert torch.allclose(moments.restore(moments.standardise(action)), action, atol=1e-6)
 
 
+def test_the_moments_of_a_subset_are_those_of_a_copy_of_its_rows():
+    subset = make_demos().subset([0, 4, 10])
+    for name, moments in vars(Normalizer.of(subset)).items():
+        copied = Moments.of(np.concatenate([getattr(demo, name) for demo in subset]))
+        assert torch.equal(moments.mean, copied.mean)
+        assert torch.equal(moments.deviation, copied.deviation)
+
+
 def test_a_dimension_that_never_moves_is_not_blown_up():
     rows = np.full((10, 1), 0.7, np.float32)
     moments = Moments.of(rows)

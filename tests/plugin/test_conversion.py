@@ -48,7 +48,7 @@ def make_run(folder: Path, **shape: Any) -> tuple[DemoSet, Checkpoint]:
 
 def observations(demos: DemoSet) -> dict[str, np.ndarray]:
     """The first observation of every demonstration, as our agents take them."""
-    rows = demos.starts[:-1]
+    rows = demos.starts
     images = {
         f"observation.images.{c}": np.array(frames[rows]) for c, frames in demos.images.items()
     }

@@ -115,6 +115,7 @@ class Sampler:
 class DeviceDemos:
     """A `DemoSet` standardised and resident on a device, where batches are cut by indexing.
 
+    Only rows that the demonstrations own are moved there, one demonstration behind the other.
     Images stay uint8, and stay memory-mapped on the CPU unless the device is a GPU.
     """
 
@@ -122,20 +123,21 @@ class DeviceDemos:
         self, demos: DemoSet, normalizer: Normalizer, cameras: tuple[str, ...], device: torch.device
     ) -> None:
         self.device = device
-        normalizer = normalizer.to(device)
-        self.state = normalizer.state.standardise(_on(demos.state, device))
+        normalizer, rows = normalizer.to(device), demos.rows()
+        self.state = normalizer.state.standardise(_on(demos.state[rows], device))
         self.environment_state = normalizer.environment_state.standardise(
-            _on(demos.environment_state, device)
+            _on(demos.environment_state[rows], device)
         )
-        self.action = normalizer.action.standardise(_on(demos.action, device))
-        self.starts = _on(demos.starts, device)
+        self.action = normalizer.action.standardise(_on(demos.action[rows], device))
+        self.starts = _on(demos.packed_starts(), device)
+        self.ends = self.starts + _on(demos.lengths, device)
         self.success = _on(demos.successes, device)
-        self.images = {camera: _frames(demos.images[camera], device) for camera in cameras}
+        self.images = {c: _frames(demos.images[c], rows, device) for c in cameras}
         self.paired = 0 < int(demos.successes.sum()) < len(demos)
 
     def observe(self, row: Int[Tensor, "*n B"]) -> Observation:
-        """What is seen in these rows."""
-        images = {camera: _rows(frames, row) for camera, frames in self.images.items()}
+        """What is seen in these rows, counted among those that the demonstrations own."""
+        images = {camera: frames[row] for camera, frames in self.images.items()}
         return Observation(self.state[row], self.environment_state[row], images)
 
     def batch(self, samples: Samples, chunk: int) -> Batch:
@@ -146,7 +148,7 @@ class DeviceDemos:
         demo = _on(samples.demo, self.device)
         row = self.starts[demo] + _on(samples.time, self.device)
         steps = row[..., None] + torch.arange(chunk, device=self.device)
-        end = self.starts[demo + 1][..., None]
+        end = self.ends[demo][..., None]
         return Batch(
             demo=demo,
             other_demo=_on(samples.other_demo, self.device),
@@ -168,11 +170,20 @@ def _on(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=("C", "W"))).to(device)
 
 
-def _frames(frames: np.ndarray, device: torch.device) -> Tensor | np.ndarray:
-    return frames if device.type == "cpu" else _on(frames, device)
+@dataclass(frozen=True)
+class _MappedFrames:
+    """Frames that stay where they are until they are asked for."""
+
+    frames: np.ndarray
+    """(R, height, width, 3) uint8."""
+    rows: np.ndarray
+    """(frames,) int64, which of them are there to be asked for."""
+
+    def __getitem__(self, row: Tensor) -> Tensor:
+        return torch.from_numpy(self.frames[self.rows[row.numpy()]])
 
 
-def _rows(frames: Tensor | np.ndarray, row: Tensor) -> Tensor:
-    if isinstance(frames, Tensor):
-        return frames[row]
-    return torch.from_numpy(frames[row.numpy()])
+def _frames(frames: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor | _MappedFrames:
+    if device.type == "cpu":
+        return _MappedFrames(frames, rows)
+    return _on(frames[rows], device)

@@ -74,10 +74,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class DemoSet:
-    """Every demonstration of one dataset, as flat arrays over all R rows.
+    """Demonstrations of one dataset, as flat arrays over all R rows.
 
-    Demonstration i owns rows `starts[i]:starts[i + 1]`. Images may be memory maps; nothing here
-    copies them.
+    Demonstration i owns rows `starts[i] : starts[i] + lengths[i]`. A subset shares the arrays of
+    the whole dataset, so there may be rows that nobody owns; `rows` are those that somebody does.
+    Images may be memory maps; nothing here copies them.
 
     Raises:
         DatasetError: on mismatched shapes, NaN or infinite values, or an empty set.
@@ -94,7 +95,9 @@ class DemoSet:
     successes: np.ndarray
     """(N,) bool, True where the demonstration succeeded."""
     starts: np.ndarray
-    """(N + 1,) int64 row offsets."""
+    """(N,) int64, first row of each demonstration."""
+    lengths: np.ndarray
+    """(N,) int64, number of frames of each demonstration."""
     state: np.ndarray
     """(R, S) float32."""
     environment_state: np.ndarray
@@ -107,22 +110,39 @@ class DemoSet:
     """(N,) task descriptions, or empty."""
     provenance: Provenance = field(default_factory=Provenance)
     """Of the set that was read; a subset keeps it."""
+    _finite: Sequence[np.ndarray] = field(default=(), repr=False)
+    """Arrays without NaN or infinite values; `replace` hands them on, so that each is searched
+    once."""
 
     def __post_init__(self) -> None:
         self._check_shapes()
+        self._check_bounds()
         for name in ("state", "environment_state", "action"):
             self._check_finite(name)
+        object.__setattr__(self, "_finite", (self.state, self.environment_state, self.action))
+
+    def _check_bounds(self) -> None:
+        n, rows = len(self.episode_indices), len(self.action)
+        if self.starts.shape != (n,) or self.lengths.shape != (n,):
+            raise DatasetError(
+                f"{self.starts.shape} starts and {self.lengths.shape} lengths do not cover "
+                f"{n} episodes",
+                where=self.name,
+                remedy="give one of each for every episode",
+            )
+        outside = (self.starts < 0) | (self.lengths < 1) | (self.starts + self.lengths > rows)
+        if outside.any():
+            i = int(np.argmax(outside))
+            raise DatasetError(
+                f"{self.lengths[i]} frames from row {self.starts[i]} on are not among {rows} rows",
+                where=f"{self.name}, episode {self.episode_indices[i]}",
+                remedy="the dataset's index is damaged; export it again",
+            )
 
     def _check_shapes(self) -> None:
         n, rows = len(self.episode_indices), len(self.action)
         if n == 0:
             raise DatasetError("no episodes", where=self.name, remedy="record or select some")
-        if self.starts.shape != (n + 1,) or self.starts[0] != 0 or self.starts[-1] != rows:
-            raise DatasetError(
-                f"episode bounds {self.starts.shape} do not cover {rows} rows of {n} episodes",
-                where=self.name,
-                remedy="the dataset's index is damaged; export it again",
-            )
         sized = {"state": self.state, "environment_state": self.environment_state, **self.images}
         for name, array in sized.items():
             if len(array) != rows:
@@ -139,21 +159,31 @@ class DemoSet:
             )
 
     def _check_finite(self, name: str) -> None:
-        bad = ~np.isfinite(getattr(self, name)).all(axis=1)
+        array = getattr(self, name)
+        if any(array is known for known in self._finite):
+            return
+        bad = ~np.isfinite(array).all(axis=1)
         if bad.any():
-            row = int(np.argmax(bad))
-            i = int(np.searchsorted(self.starts, row, side="right")) - 1
+            place, where = self._locate(int(np.argmax(bad)))
             raise DatasetError(
-                f"{name} is not finite at frame {row - int(self.starts[i])}",
-                where=f"{self.name}, episode {self.episode_indices[i]}",
+                f"{name} is not finite at {place}",
+                where=where,
                 remedy="drop or repair that episode",
             )
+
+    def _locate(self, row: int) -> tuple[str, str]:
+        """A row in words: which frame, and of what."""
+        owners = np.flatnonzero((self.starts <= row) & (row < self.starts + self.lengths))
+        if not len(owners):
+            return f"row {row}", self.name
+        i = owners[0]
+        return f"frame {row - self.starts[i]}", f"{self.name}, episode {self.episode_indices[i]}"
 
     def __len__(self) -> int:
         return len(self.episode_indices)
 
     def __getitem__(self, i: int) -> Demo:
-        rows = slice(int(self.starts[i]), int(self.starts[i + 1]))
+        rows = slice(int(self.starts[i]), int(self.starts[i] + self.lengths[i]))
         return Demo(
             episode_index=int(self.episode_indices[i]),
             outcome=Outcome.of(self.successes[i]),
@@ -166,10 +196,15 @@ class DemoSet:
     def __iter__(self) -> Iterator[Demo]:
         return (self[i] for i in range(len(self)))
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """(N,) int64, number of frames of each demonstration."""
-        return np.diff(self.starts)
+    def rows(self) -> np.ndarray:
+        """(frames,) int64, the rows that these demonstrations own, one after the other."""
+        return np.repeat(self.starts - self.packed_starts(), self.lengths) + np.arange(
+            self.lengths.sum()
+        )
+
+    def packed_starts(self) -> np.ndarray:
+        """(N,) int64, the place among `rows` of each demonstration's first."""
+        return np.cumsum(self.lengths) - self.lengths
 
     @property
     def ref(self):
@@ -183,7 +218,7 @@ class DemoSet:
         return [int(e) for e in self.episode_indices[wanted]]
 
     def subset(self, episodes: Sequence[int]) -> DemoSet:
-        """The demonstrations of these episode indices, in dataset order.
+        """The demonstrations of these episode indices, in dataset order; shares every array.
 
         Raises:
             DatasetError: when an episode is not in the set.
@@ -199,17 +234,11 @@ class DemoSet:
         keep = np.flatnonzero(np.isin(self.episode_indices, wanted))
         if len(keep) == len(self):
             return self
-        rows = np.concatenate(
-            [np.arange(self.starts[i], self.starts[i + 1]) for i in keep] or [np.empty(0, int)]
-        )
         return replace(
             self,
             episode_indices=self.episode_indices[keep],
             successes=self.successes[keep],
-            starts=np.concatenate([[0], np.cumsum(self.lengths[keep])]),
-            state=self.state[rows],
-            environment_state=self.environment_state[rows],
-            action=self.action[rows],
-            images={camera: frames[rows] for camera, frames in self.images.items()},
+            starts=self.starts[keep],
+            lengths=self.lengths[keep],
             tasks=[self.tasks[i] for i in keep] if self.tasks else (),
         )

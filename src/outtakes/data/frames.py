@@ -38,14 +38,8 @@ from outtakes.errors import DatasetError, MachineError
 FORMAT = 2
 """Version of the layout above."""
 
-_NUMBERS = (
-    "episode_indices",
-    "successes",
-    "starts",
-    "state",
-    "environment_state",
-    "action",
-)
+_OF_EPISODES = ("episode_indices", "successes")
+_OF_ROWS = ("state", "environment_state", "action")
 
 
 def cache_root() -> Path:
@@ -64,11 +58,12 @@ def save_cache(folder: Path, demos: DemoSet) -> None:
         DatasetError: when the folder exists and holds something else.
         MachineError: when the folder cannot be written or the disk is full.
     """
+    rows = demos.rows()
     with new_cache(folder) as draft:
         for camera, frames in demos.images.items():
-            with FrameFile(draft / frame_file_name(camera), len(frames)) as file:
-                for row, frame in enumerate(frames):
-                    file.write(row, frame)
+            with FrameFile(draft / frame_file_name(camera), len(rows)) as file:
+                for place, row in enumerate(rows):
+                    file.write(place, frames[row])
         write_numbers(draft, demos)
 
 
@@ -88,15 +83,21 @@ def frame_file_name(camera: str) -> str:
 
 def write_numbers(draft: Path, demos: DemoSet) -> None:
     """Write everything but the frames into a cache in the making."""
-    tensors = {name: np.ascontiguousarray(getattr(demos, name)) for name in _NUMBERS}
-    numbers = save_tensors(tensors)
+    rows = demos.rows()
+    numbers = save_tensors(
+        {
+            **{name: np.ascontiguousarray(getattr(demos, name)) for name in _OF_EPISODES},
+            **{name: getattr(demos, name)[rows] for name in _OF_ROWS},
+            "starts": np.append(demos.packed_starts(), len(rows)),
+        }
+    )
     facts = {
         "format": FORMAT,
         "name": demos.name,
         "content_hash": demos.content_hash,
         "fps": demos.fps,
         "tasks": list(demos.tasks),
-        "cameras": {camera: list(frames.shape) for camera, frames in demos.images.items()},
+        "cameras": {c: [len(rows), *frames.shape[1:]] for c, frames in demos.images.items()},
         "provenance": asdict(demos.provenance),
         "numbers": hashlib.blake2b(numbers, digest_size=16).hexdigest(),
     }
@@ -228,7 +229,7 @@ def _load(folder: Path) -> DemoSet:
     numbers = (folder / "demos.safetensors").read_bytes()
     if hashlib.blake2b(numbers, digest_size=16).hexdigest() != facts["numbers"]:
         raise ValueError("demos.safetensors has changed")
-    tensors = load_tensors(numbers)
+    tensors: dict[str, Any] = load_tensors(numbers)
     return DemoSet(
         name=facts["name"],
         content_hash=facts["content_hash"],
@@ -236,7 +237,9 @@ def _load(folder: Path) -> DemoSet:
         images={c: _map_frames(folder, c, shape) for c, shape in facts["cameras"].items()},
         tasks=facts["tasks"],
         provenance=_provenance(facts["provenance"]),
-        **{name: tensors[name] for name in _NUMBERS},
+        starts=tensors["starts"][:-1],
+        lengths=np.diff(tensors["starts"]),
+        **{name: tensors[name] for name in (*_OF_EPISODES, *_OF_ROWS)},
     )
 
 

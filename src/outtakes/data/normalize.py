@@ -58,9 +58,9 @@ class Normalizer:
     @staticmethod
     def of(demos: DemoSet) -> Normalizer:
         """Moments of these demonstrations."""
-        return Normalizer(
-            Moments.of(demos.state), Moments.of(demos.environment_state), Moments.of(demos.action)
-        )
+        rows = demos.rows()
+        vectors = (demos.state, demos.environment_state, demos.action)
+        return Normalizer(*(Moments.of(vector[rows]) for vector in vectors))
 
     def to(self, device: torch.device | str) -> Normalizer:
         """The same normaliser on another device."""

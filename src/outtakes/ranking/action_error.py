@@ -75,7 +75,7 @@ def action_scale(demos: DemoSet) -> np.ndarray:
 
     With the same floor as in training, so that a constant action dimension counts for nothing.
     """
-    return Moments.of(demos.action).deviation.numpy()
+    return Moments.of(demos.action[demos.rows()]).deviation.numpy()
 
 
 def errors_along(

@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 from outtakes.data.batches import Batch, DeviceDemos, Sampler, stack_samples
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
-from outtakes.data.observation import Observation, Sizes
+from outtakes.data.observation import Sizes
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.policy import Losses, Policy, PolicyConfig, Successes
 from outtakes.training.config import TrainConfig
@@ -154,14 +154,12 @@ class Learner:
     def _successes(self) -> Successes:
         """The successes trained on, for a policy to remember."""
         rows = np.flatnonzero(self.demos.successes)
+        device_rows = torch.from_numpy(rows).to(self.device)
         return Successes(
-            first=(self._first_observation(int(row)) for row in self.demos.starts[rows]),
-            rows=torch.from_numpy(rows).to(self.device),
+            first=(self.data.observe(row[None]) for row in self.data.starts[device_rows]),
+            rows=device_rows,
             episodes=torch.from_numpy(self.demos.episode_indices[rows]),
         )
-
-    def _first_observation(self, row: int) -> Observation:
-        return self.data.observe(torch.tensor([row], device=self.device))
 
     def restore(self, policy: int, checkpoint: Checkpoint) -> None:
         """Put one policy back where its checkpoint left it."""
