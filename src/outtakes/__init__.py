@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outtakes.api import (
+        Recipe,
         collect,
         compare,
         evaluate,
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
         train,
         write_report,
     )
+    from outtakes.api import named_recipe as recipe
     from outtakes.data.demo import DemoSet
     from outtakes.data.reading import Reading
     from outtakes.evaluation.comparison import Comparison
     from outtakes.evaluation.rollouts import RolloutLog
-    from outtakes.experiments.recipes import Recipe, recipe
     from outtakes.policy.checkpoint import Checkpoint
     from outtakes.ranking.scores import Scores
     from outtakes.selection.select import Selection
@@ -60,11 +61,9 @@ _HOMES = {
     "Comparison": "evaluation.comparison",
     "DemoSet": "data.demo",
     "Reading": "data.reading",
-    "Recipe": "experiments.recipes",
     "RolloutLog": "evaluation.rollouts",
     "Scores": "ranking.scores",
     "Selection": "selection.select",
-    "recipe": "experiments.recipes",
 }
 """Where a name is defined, when it is not in `outtakes.api`."""
 
@@ -72,7 +71,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'outtakes' has no attribute {name!r}")
-    return getattr(import_module(f"outtakes.{_HOMES.get(name, 'api')}"), name)
+    home = import_module(f"outtakes.{_HOMES.get(name, 'api')}")
+    return getattr(home, "named_recipe" if name == "recipe" else name)
 
 
 def __dir__() -> list[str]:

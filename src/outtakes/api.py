@@ -26,14 +26,22 @@ from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
 from outtakes.experiments import datasets, films, reporting, steps, study
 from outtakes.experiments import triage as triaging
-from outtakes.experiments.datasets import Prepared, ShortEpisodes
-from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION
+from outtakes.experiments.datasets import (
+    Prepared,
+    ShortEpisodes,
+    load_scores,
+    load_selection,
+)
+from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, Progress, named_device
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.recipes import recipe as named_recipe
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
+from outtakes.experiments.steps import check_policy
 from outtakes.experiments.study import StudyPlan
+from outtakes.monitoring.signal import signal
+from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.attention.ranker import AttentionRanker
 from outtakes.ranking.ranker import Ranker, ranker
@@ -41,6 +49,36 @@ from outtakes.ranking.scores import Scores
 from outtakes.report.content import ReportContent
 from outtakes.selection import select as selecting
 from outtakes.selection.select import Selection
+
+__all__ = [
+    "Evaluated",
+    "Lab",
+    "Prepared",
+    "Recipe",
+    "StudyPlan",
+    "Triaged",
+    "check_policy",
+    "chosen_ranker",
+    "collect",
+    "compare",
+    "demo",
+    "evaluate",
+    "evaluate_runs",
+    "laboratory",
+    "load",
+    "load_scores",
+    "load_selection",
+    "named_recipe",
+    "prepare",
+    "rank",
+    "report",
+    "run_study",
+    "select",
+    "train",
+    "train_prepared",
+    "triage",
+    "write_report",
+]
 
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; "auto" takes a GPU where there is one."""
@@ -348,6 +386,21 @@ def prepare(
     return datasets.prepare(lab, str(dataset), chunk=chunk, short_episodes=short_episodes)
 
 
+def train_prepared(
+    prepared: Prepared, policy: str, *, selection: Selection | None = None, wandb: bool = False
+) -> list[Path]:
+    """Train a policy with every seed of the recipe; returns the run folders. See `train`.
+
+    Args:
+        prepared: the dataset, and where to train.
+        policy: its name.
+        selection: what to train on; everything when None.
+        wandb: also log to Weights & Biases.
+    """
+    lab, demos = prepared.lab, prepared.demos
+    return steps.train_policy(lab, demos, policy, selection=selection, wandb=wandb)
+
+
 @dataclass(frozen=True)
 class Triaged:
     """What a triage found."""
@@ -431,26 +484,38 @@ class Evaluated:
     videos: Sequence[Path]
 
 
-def evaluate_runs(lab: Lab, runs: Sequence[Location], *, videos: int = 0) -> Evaluated:
+def evaluate_runs(
+    lab: Lab, runs: Sequence[Location], *, videos: int = 0, signals: Sequence[str] = ()
+) -> Evaluated:
     """Roll run folders `.../<arm>/seed-<n>` out and leave the artifacts in the experiment's folder.
 
     Args:
         lab: the experiment: task, rollouts, controller, and where to write.
         runs: the folders; the first arm is the baseline.
         videos: initial states to film every run from.
+        signals: names of signals to record at every query of the policies, in `signals.parquet`.
 
     Raises:
         CheckpointError: when a run does not fit the environment.
         ConfigError: when there is no run.
+        UnknownName: when there is no such signal.
     """
+    recorded = SignalLog([signal(name) for name in signals]) if signals else None
     folders = [Path(run) for run in runs]
     if not folders:
         raise ConfigError("no run folder", remedy="give at least one run folder")
     named = ((run.absolute().parent.name, Checkpoint.load(run), run) for run in folders)
     log = steps.roll_out_runs(
-        named, lab.recipe.evaluation, lab.device, progress=lab.progress, total=len(folders)
+        named,
+        lab.recipe.evaluation,
+        lab.device,
+        progress=lab.progress,
+        total=len(folders),
+        signals=recorded,
     )
     log.save(lab.out / ROLLOUTS)
+    if recorded is not None:
+        recorded.save(lab.out / SIGNALS)
     outcomes = log.outcomes()
     rates = {arm: success_rate(np.stack(list(by.values()))) for arm, by in outcomes.items()}
     compared = None

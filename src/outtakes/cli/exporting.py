@@ -42,8 +42,8 @@ class Export(Reads):
 
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
+        from outtakes.api import load_scores, load_selection
         from outtakes.data.hub import local_folder
-        from outtakes.experiments.datasets import load_scores, load_selection
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.export import kept_selection
 

@@ -12,10 +12,9 @@ from outtakes.cli.verb import Overrides, Verb, check_writable
 from outtakes.console import Console
 
 if TYPE_CHECKING:
-    from outtakes.api import Prepared
+    from outtakes.api import Prepared, Recipe
     from outtakes.data.demo import DemoSet
     from outtakes.data.reading import Reading
-    from outtakes.experiments.recipes import Recipe
 
 
 @dataclass(kw_only=True)

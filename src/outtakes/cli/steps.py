@@ -34,14 +34,13 @@ class Train(Trains):
 
     def run(self, console: Console) -> None:
         """Train every seed and say where the runs are."""
-        from outtakes.experiments.datasets import load_selection
-        from outtakes.experiments.steps import check_policy, train_policy
+        from outtakes.api import check_policy, load_selection, train_prepared
 
         check_policy(self.policy)
         prepared = self.prepare(self.out, console)
-        lab, demos, overview = prepared.lab, prepared.demos, prepared.overview
-        selection = None if self.select is None else load_selection(self.select, demos)
-        runs = train_policy(lab, demos, self.policy, selection=selection, wandb=self.wandb)
+        overview = prepared.overview
+        selection = None if self.select is None else load_selection(self.select, prepared.demos)
+        runs = train_prepared(prepared, self.policy, selection=selection, wandb=self.wandb)
         console.result(
             "\n".join(f"Run: {run}" for run in runs) + overview.left_out(),
             {
@@ -163,6 +162,9 @@ class Evaluate(Verb):
     or zero; the recipe's when not given."""
     videos: int = 0
     """Initial states to film every run from, as mp4."""
+    signals: tuple[str, ...] = ()
+    """Record these at every query of the policies, in signals.parquet: revision, or another
+    package's."""
 
     def run(self, console: Console) -> None:
         """Evaluate and print the success rates."""
@@ -178,7 +180,7 @@ class Evaluate(Verb):
         rollouts = given(self.rollouts, chosen.rollouts)
         chosen = replace(chosen, rollouts=rollouts, controller=controller)
         lab = self.lab(chosen, self.out, console, task=self.task)
-        found = api.evaluate_runs(lab, self.runs, videos=self.videos)
+        found = api.evaluate_runs(lab, self.runs, videos=self.videos, signals=self.signals)
         lines = [
             f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), "
             f"{r.n_seeds} seeds"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from outtakes.errors import ConfigError
 from outtakes.policy.agent import Agent
+from outtakes.policy.decision import Decision
 from outtakes.policy.policy import Steering
 
 ROWS = 25
@@ -52,6 +54,7 @@ class ChunkController:
             )
         self.agent, self.config, self.slots = agent, config, slots
         self._steering: Steering | None = None
+        self._last: Decision | None = None
         self._chunks: list[np.ndarray] = []
         """Chunks (ROWS, L, A) asked for so far, oldest first."""
         self._asked: list[int] = []
@@ -78,6 +81,28 @@ class ChunkController:
         """(n,) episode index of the success whose PB each environment follows; -1 without PB."""
         assert self._steering is not None
         return self._steering.episodes[self.slots]
+
+    def decision(
+        self, step: int, raw: Mapping[str, np.ndarray], episodes: np.ndarray, running: np.ndarray
+    ) -> Decision:
+        """The query that was made at this step, for those who watch.
+
+        Args:
+            step: control step, from 0.
+            raw: (n, ...) observations that `act` was given.
+            episodes: (n,) number of each episode.
+            running: (n,) whether it goes on.
+        """
+        assert self._steering is not None
+        condition, slots = self._steering.condition, self.slots
+        steering = Steering(
+            None if condition is None else condition[torch.from_numpy(slots)],
+            self._steering.episodes[slots],
+        )
+        before = None if self._last is None else replace(self._last, previous=None)
+        chunk = self._chunks[-1][slots]
+        self._last = Decision(step, episodes, running, raw, chunk, steering, before)
+        return self._last
 
     def _ask(self, step: int, raw: Mapping[str, np.ndarray]) -> None:
         if self._steering is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from outtakes.evaluation.controller import ControllerConfig
-from outtakes.evaluation.rolling_out import roll_out
+from outtakes.evaluation.rolling_out import Decide, roll_out
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.sim.environment import make_environment
@@ -51,6 +51,7 @@ def evaluate(
     arm: str,
     steerings: Sequence[str],
     device: str,
+    watched_by: Callable[[str], Decide] | None = None,
 ) -> list[Rollout]:
     """Roll one trained policy out from the initial states, once for each steering.
 
@@ -60,6 +61,7 @@ def evaluate(
         arm: name for the log.
         steerings: see `Arm.steerings`.
         device: where to compute actions.
+        watched_by: steering -> what is told every query of the policy under it.
     """
     environments = [
         make_environment(evaluation.task, horizon=evaluation.horizon)
@@ -79,5 +81,6 @@ def evaluate(
             config=replace(evaluation.controller, steering=steering),
             image_size=evaluation.image_size,
             drawn_from=str(evaluation.states),
+            decide=None if watched_by is None else watched_by(steering),
         )
     ]

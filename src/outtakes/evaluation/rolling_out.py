@@ -10,10 +10,13 @@ import numpy as np
 from outtakes.evaluation.controller import ROWS, ChunkController, ControllerConfig
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
+from outtakes.policy.decision import Decision
 from outtakes.sim.environment import Environment
 
 Watch = Callable[[int, int, Environment], None]
 """Called with (initial state, step, environment) before every step, for recording."""
+Decide = Callable[[Decision], None]
+"""Called with every query of the policy, once it is answered; its episodes are initial states."""
 
 
 def roll_out(
@@ -28,6 +31,7 @@ def roll_out(
     image_size: int = 224,
     drawn_from: str = "",
     watch: Watch | None = None,
+    decide: Decide | None = None,
 ) -> list[Rollout]:
     """Roll one policy out once from each initial state.
 
@@ -45,12 +49,15 @@ def roll_out(
         image_size: height and width of the images the policy is given.
         drawn_from: stream and seed of the initial states, for the log.
         watch: called before every step of every environment.
+        decide: called at every query of the policy.
     """
     todo = np.arange(len(states)) if indices is None else np.asarray(indices)
     rollouts: list[Rollout] = []
     for block in _blocks(todo, min(len(environments), ROWS)):
         team = environments[: len(block)]
-        rollouts += _roll_block(agent, team, states, block, arm, seed, config, image_size, watch)
+        rollouts += _roll_block(
+            agent, team, states, block, arm, seed, config, image_size, watch, decide
+        )
     return [replace(rollout, drawn_from=drawn_from) for rollout in rollouts]
 
 
@@ -73,6 +80,7 @@ def _roll_block(
     config: ControllerConfig,
     image_size: int,
     watch: Watch | None,
+    decide: Decide | None,
 ) -> list[Rollout]:
     controller = ChunkController(agent, config, block % ROWS)
     for environment, index in zip(environments, block, strict=True):
@@ -87,6 +95,8 @@ def _roll_block(
         if controller.needs_observation(step):
             raw = _observe(environments, running, raw, agent.cameras, image_size)
             actions = controller.act(step, raw)
+            if decide:
+                decide(controller.decision(step, raw, block, solved_after > horizon))
         else:
             actions = controller.act(step, None)
         for i in running:

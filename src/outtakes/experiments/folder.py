@@ -28,6 +28,7 @@ COMPARISON = "comparison.json"
 ACTION_ERRORS = "action_error.json"
 FILMS = "films.json"
 RETRIEVAL = "retrieval.json"
+SIGNALS = "signals.parquet"
 
 _KIND, _VERSION = "setup", 2
 

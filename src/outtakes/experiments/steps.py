@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, UnknownName
 from outtakes.evaluation.evaluate import Evaluation, evaluate
+from outtakes.evaluation.rolling_out import Decide
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_success
@@ -18,6 +19,7 @@ from outtakes.experiments.executor import executor_for, run_all
 from outtakes.experiments.lab import Lab, Progress
 from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import Job, train
+from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.kinds import config_class, kinds
 from outtakes.ranking.ranker import Ranker
@@ -164,6 +166,7 @@ def roll_out_runs(
     *,
     progress: Progress | None = None,
     total: int,
+    signals: SignalLog | None = None,
 ) -> RolloutLog:
     """Roll trained runs out, all from the same initial states.
 
@@ -174,6 +177,7 @@ def roll_out_runs(
         device: "cpu" or "cuda".
         progress: told before every run.
         total: how many runs there are.
+        signals: where to record what they say at every query.
 
     Raises:
         CheckpointError: when a run does not fit the environment.
@@ -185,9 +189,21 @@ def roll_out_runs(
             progress(done, total, f"evaluate {where}")
         check_fits(checkpoint, where, evaluation.task)
         steering = known_steering(checkpoint, evaluation.controller.steering)
-        rollouts = evaluate(checkpoint, evaluation, arm=arm, steerings=[steering], device=device)
+        watched = None if signals is None else _watched(signals, arm, checkpoint.seed)
+        rollouts = evaluate(
+            checkpoint,
+            evaluation,
+            arm=arm,
+            steerings=[steering],
+            device=device,
+            watched_by=watched,
+        )
         log = log.merged(RolloutLog(rollouts))
     return log
+
+
+def _watched(signals: SignalLog, arm: str, seed: int) -> Callable[[str], Decide]:
+    return lambda steering: signals.watch(arm, steering, seed)
 
 
 def known_steering(checkpoint: Checkpoint, wanted: str) -> str:

@@ -68,9 +68,9 @@ def train_together(
     """Train the policies of several seeds, or go on where their run folders left off.
 
     Where the policy is `stackable`, all seeds that are equally far train as one program, which is
-    faster than one after another. The result of a seed depends on the demonstrations, the settings, the seed
-    and the number of seeds trained with it, the last by no more than rounding: stopping at any
-    moment and calling again ends bitwise where an unbroken call ends (on the CPU).
+    faster than one after another. The result of a seed depends on the demonstrations, the
+    settings, the seed and the number of seeds trained with it, the last by no more than rounding:
+    stopping at any moment and calling again ends bitwise where an unbroken call ends (on the CPU).
 
     Args:
         demos: demonstrations to train on.
