@@ -89,7 +89,7 @@ def load(
         DatasetError: when it is missing, damaged or unlabelled.
     """
     lab = Lab(_settings(recipe), Path(), progress=progress, reading=reading or Reading())
-    return read_demos(lab, local_folder(str(dataset)))
+    return read_demos(lab, Path(dataset))
 
 
 def train(
