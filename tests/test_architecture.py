@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 SOURCE = Path(errors.__file__).parents[1]
 
 BARE_PACKAGES = ("policy", "selection", "training")
-BARE_MODULES = ("data.batches", "data.demo", "data.frames", "data.normalize", "doctor")
+BARE_MODULES = (
+    *("data.batches", "data.demo", "data.frames", "data.normalize", "data.reading", "data.ref"),
+    "doctor",
+)
 ABSENT = [
     *("PIL", "av", "cv2", "jaxtyping", "jinja2", "lerobot", "matplotlib", "mujoco", "pandas"),
     *("psutil", "pyarrow", "rich", "robosuite", "scipy", "starlette", "torchvision", "tyro"),

@@ -131,7 +131,7 @@ def load(
         DatasetError: when it is missing, damaged or unlabelled.
     """
     lab = Lab(_settings(recipe), Path(), progress=progress, reading=reading or Reading())
-    return datasets.read_demos(lab, local_folder(str(dataset)))
+    return datasets.read_demos(lab, str(dataset))
 
 
 def train(

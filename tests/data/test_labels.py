@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outtakes.data.labels import parse_episodes, read_labels, write_labels
+from outtakes.data.labels import locked, parse_episodes, read_labels, write_labels
 from outtakes.errors import ConfigError, DatasetError, MachineError
 from tests.disk import full_after
 
@@ -107,6 +109,25 @@ def test_two_processes_may_label_at_once(tmp_path: Path) -> None:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert read_labels(path, range(40)) == dict.fromkeys(range(40), True)
+
+
+def test_no_lock_is_left_behind(tmp_path: Path) -> None:
+    with locked(tmp_path / "new"):
+        assert (tmp_path / "new").is_dir()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_lock_of_a_process_that_was_killed_holds_nobody_up(tmp_path: Path) -> None:
+    program = f"""
+import os
+from pathlib import Path
+from outtakes.data.labels import locked
+with locked(Path({str(tmp_path)!r})):
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -9
+    write_labels(tmp_path / "labels.json", {0: True}, EPISODES)
+    assert [file.name for file in tmp_path.iterdir()] == ["labels.json"]
 
 
 @given(st.lists(st.integers(0, 99), unique=True))

@@ -1,13 +1,17 @@
-"""The content hash: what a frame cache is named after."""
+"""Hashes of content: what a frame cache is named after."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from outtakes.data.demo import DemoSet
 from outtakes.errors import DatasetError
 
 
@@ -40,3 +44,23 @@ def _file_digest(path: Path) -> tuple[str, int]:
             where=path,
             remedy="restore it, or export the dataset again",
         ) from error
+
+
+def hash_demos(demos: DemoSet) -> str:
+    """Hash of all that demonstrations hold: every number and frame, outcomes, names and tasks."""
+    facts = {
+        "name": demos.name,
+        "content_hash": demos.content_hash,
+        "fps": demos.fps,
+        "episodes": demos.episode_indices.tolist(),
+        "successes": demos.successes.tolist(),
+        "tasks": list(demos.tasks),
+        "cameras": list(demos.images),
+        "provenance": asdict(demos.provenance),
+    }
+    digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
+    for demo in demos:
+        for array in (demo.state, demo.environment_state, demo.action, *demo.images.values()):
+            digest.update(json.dumps([array.dtype.str, array.shape]).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -8,13 +8,20 @@ Dimensions, here and everywhere in Outtakes:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from outtakes.errors import DatasetError
+from outtakes.errors import DatasetError, UnknownName
+
+if TYPE_CHECKING:
+    from outtakes.data.ref import DatasetRef
+
+VECTORS = ("state", "environment_state", "action")
+"""The numeric arrays of a `DemoSet`, by row."""
 
 
 class Outcome(StrEnum):
@@ -110,16 +117,57 @@ class DemoSet:
     """(N,) task descriptions, or empty."""
     provenance: Provenance = field(default_factory=Provenance)
     """Of the set that was read; a subset keeps it."""
-    _finite: Sequence[np.ndarray] = field(default=(), repr=False)
-    """Arrays without NaN or infinite values; `replace` hands them on, so that each is searched
-    once."""
+    ref: DatasetRef | None = None
+    """What opens the dataset again of which these are some or all demonstrations; None when they
+    were made, or changed, in memory."""
+    _origin: DemoSet | None = field(default=None, repr=False, compare=False)
+    """The set that these are some demonstrations of; `replace` hands it on."""
 
     def __post_init__(self) -> None:
         self._check_shapes()
         self._check_bounds()
-        for name in ("state", "environment_state", "action"):
+        for name in VECTORS:
             self._check_finite(name)
-        object.__setattr__(self, "_finite", (self.state, self.environment_state, self.action))
+        self._settle_origin()
+
+    def _settle_origin(self) -> None:
+        """Stand by the origin, and by its reference, as long as this holds nothing but a part."""
+        origin = self._origin
+        if origin is not None and self.ref is origin.ref:
+            if self._is_part_of(origin):
+                return
+            object.__setattr__(self, "ref", None)
+        object.__setattr__(self, "_origin", self._without_origin())
+
+    def _without_origin(self) -> DemoSet:
+        alone = object.__new__(DemoSet)
+        alone.__dict__.update(self.__getstate__())
+        return alone
+
+    def _is_part_of(self, whole: DemoSet) -> bool:
+        """Whether these are demonstrations and cameras of another set, unchanged."""
+        if not np.isin(self.episode_indices, whole.episode_indices).all():
+            return False
+        place = np.searchsorted(whole.episode_indices, self.episode_indices)
+        tasks = [whole.tasks[i] for i in place] if whole.tasks else []
+        return (
+            (self.content_hash, self.fps) == (whole.content_hash, whole.fps)
+            and list(self.tasks) == tasks
+            and all(getattr(self, name) is getattr(whole, name) for name in VECTORS)
+            and all(frames is whole.images.get(c) for c, frames in self.images.items())
+            and all(
+                np.array_equal(getattr(self, name), getattr(whole, name)[place])
+                for name in ("successes", "starts", "lengths")
+            )
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle holds the arrays of this set alone.
+        return {**vars(self), "_origin": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._settle_origin()
 
     def _check_bounds(self) -> None:
         n, rows = len(self.episode_indices), len(self.action)
@@ -160,7 +208,7 @@ class DemoSet:
 
     def _check_finite(self, name: str) -> None:
         array = getattr(self, name)
-        if any(array is known for known in self._finite):
+        if array is getattr(self._origin, name, None):
             return
         bad = ~np.isfinite(array).all(axis=1)
         if bad.any():
@@ -206,16 +254,21 @@ class DemoSet:
         """(N,) int64, the place among `rows` of each demonstration's first."""
         return np.cumsum(self.lengths) - self.lengths
 
-    @property
-    def ref(self):
-        from outtakes.data.dataset_ref import DatasetRef
-
-        return DatasetRef(self.name, self.content_hash)
-
     def episodes(self, outcome: Outcome) -> list[int]:
         """Episode indices with this outcome, ascending."""
         wanted = self.successes == (outcome is Outcome.SUCCESS)
         return [int(e) for e in self.episode_indices[wanted]]
+
+    def seeing(self, cameras: Collection[str]) -> DemoSet:
+        """The same demonstrations, filmed by these cameras alone.
+
+        Raises:
+            UnknownName: when there is no such camera.
+        """
+        for camera in cameras:
+            if camera not in self.images:
+                raise UnknownName("camera", camera, self.images)
+        return replace(self, images={c: f for c, f in self.images.items() if c in cameras})
 
     def subset(self, episodes: Sequence[int]) -> DemoSet:
         """The demonstrations of these episode indices, in dataset order; shares every array.

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,15 +31,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from outtakes.data.demo import DemoSet, Provenance
+from outtakes.data.demo import VECTORS, DemoSet, Provenance
 from outtakes.data.frame_file import FrameFile, flush
-from outtakes.errors import DatasetError, MachineError
+from outtakes.errors import DatasetError, MachineError, UnknownName
 
 FORMAT = 2
 """Version of the layout above."""
 
 _OF_EPISODES = ("episode_indices", "successes")
-_OF_ROWS = ("state", "environment_state", "action")
 
 
 def cache_root() -> Path:
@@ -87,7 +86,7 @@ def write_numbers(draft: Path, demos: DemoSet) -> None:
     numbers = save_tensors(
         {
             **{name: np.ascontiguousarray(getattr(demos, name)) for name in _OF_EPISODES},
-            **{name: getattr(demos, name)[rows] for name in _OF_ROWS},
+            **{name: getattr(demos, name)[rows] for name in VECTORS},
             "starts": np.append(demos.packed_starts(), len(rows)),
         }
     )
@@ -189,24 +188,40 @@ def is_cache(folder: Path) -> bool:
     return (folder / "demos.json").is_file()
 
 
-def load_cache(folder: Path) -> DemoSet:
+def load_cache(folder: Path, cameras: Sequence[str] | None = None) -> DemoSet:
     """Read a frame cache; frames stay on disk until they are used.
+
+    Args:
+        folder: the cache.
+        cameras: those whose files are opened; all when None.
 
     Raises:
         DatasetError: when the folder is not a frame cache or is damaged.
+        UnknownName: when it lacks a camera.
     """
     if not is_cache(folder):
         raise DatasetError(
             "not a frame cache (no demos.json)", where=folder, remedy="give the path of one"
         )
     try:
-        return _load(folder)
+        return _load(folder, cameras)
     except _DAMAGE as error:
         raise DatasetError(
             f"damaged frame cache ({error})",
             where=folder,
             remedy="delete the folder and read the dataset again",
         ) from error
+
+
+def load_whole(
+    folder: Path, content_hash: str, cameras: Sequence[str] | None = None
+) -> DemoSet | None:
+    """What `load_cache` reads, or None unless that is whole and of this content."""
+    try:
+        demos = load_cache(folder, cameras)
+    except DatasetError:
+        return None
+    return demos if demos.content_hash == content_hash else None
 
 
 _DAMAGE = (
@@ -222,7 +237,7 @@ _DAMAGE = (
 """All that reading a file somebody has meddled with may raise."""
 
 
-def _load(folder: Path) -> DemoSet:
+def _load(folder: Path, cameras: Sequence[str] | None) -> DemoSet:
     facts = json.loads((folder / "demos.json").read_text(encoding="utf-8"))
     if facts["format"] != FORMAT:
         raise ValueError(f"format {facts['format']}, this version of Outtakes reads {FORMAT}")
@@ -234,12 +249,12 @@ def _load(folder: Path) -> DemoSet:
         name=facts["name"],
         content_hash=facts["content_hash"],
         fps=float(facts["fps"]),
-        images={c: _map_frames(folder, c, shape) for c, shape in facts["cameras"].items()},
+        images=_images(folder, facts["cameras"], cameras),
         tasks=facts["tasks"],
         provenance=_provenance(facts["provenance"]),
         starts=tensors["starts"][:-1],
         lengths=np.diff(tensors["starts"]),
-        **{name: tensors[name] for name in (*_OF_EPISODES, *_OF_ROWS)},
+        **{name: tensors[name] for name in (*_OF_EPISODES, *VECTORS)},
     )
 
 
@@ -247,6 +262,19 @@ def _provenance(facts: dict[str, Any]) -> Provenance:
     # JSON has no integer keys.
     skipped = {int(episode): str(reason) for episode, reason in facts["skipped"].items()}
     return Provenance(**{**facts, "skipped": skipped})
+
+
+def _images(
+    folder: Path, shapes: dict[str, list[int]], wanted: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    for camera in wanted or ():
+        if camera not in shapes:
+            raise UnknownName("camera", camera, shapes)
+    return {
+        camera: _map_frames(folder, camera, shape)
+        for camera, shape in shapes.items()
+        if wanted is None or camera in wanted
+    }
 
 
 def _map_frames(folder: Path, camera: str, shape: list[int]) -> np.ndarray:

@@ -7,21 +7,20 @@ a line. Either may label some episodes or all. They are never written into the d
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from outtakes.data.demo import Outcome
-from outtakes.errors import ConfigError, DatasetError
+from outtakes.errors import ConfigError, DatasetError, MachineError
 from outtakes.files import unwritable, write_atomically
 
 SIDECAR = "episode_labels.json"
 """Name of the file in which a person may label episodes; `outtakes label` writes it."""
 SIDECARS = (SIDECAR, "episode_labels.csv")
 """Label files looked for in a dataset's folder, by precedence."""
+_LOCK = ".episode_labels.lock"
 
 _Entry = tuple[object, object]
 
@@ -92,23 +91,33 @@ def replace_labels(path: Path, labels: Mapping[int, bool]) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other writers of label files out; the lock is on the folder, so it leaves no file.
+    """Keep other writers of label files out of a folder, in which no lock is left behind.
 
     It goes with the process that holds it.
 
     Raises:
-        MachineError: when the folder cannot be made or opened.
+        MachineError: when the folder cannot be made or written in, or filelock is missing.
     """
     try:
+        from filelock import FileLock
+    except ModuleNotFoundError as error:
+        raise MachineError(
+            "writing labels needs filelock", remedy="pip install 'outtakes[data]'"
+        ) from error
+    lock = FileLock(folder / _LOCK, poll_interval=0.01)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        lock.acquire()
     except OSError as error:
         raise unwritable(folder, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        # While it is held: whoever waits for it sees that it is gone, and makes another. Windows
+        # does not allow that; there filelock removes it.
+        with suppress(OSError):
+            (folder / _LOCK).unlink()
+        lock.release()
 
 
 def parse_episodes(text: str) -> list[int]:

@@ -2,7 +2,8 @@
 
 `write_dataset` records with LeRobot itself, so that its tools, its hub and other trainers open
 what it leaves. `read_dataset` reads any LeRobotDataset v3.0 or v2.1, with images or videos, through
-the frame cache. This is the only module that imports LeRobot, and it never touches the network.
+the frame cache. This is the only module that imports LeRobot, and it goes over the network only to
+fetch a dataset that is named by its hub id.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from outtakes.data.decode import fill_cache
 from outtakes.data.demo import DemoSet
 from outtakes.data.faults import CorruptEpisode
 from outtakes.data.features import check_recording, describe_features, frame_shape
+from outtakes.data.hub import local_folder
 from outtakes.data.labels import label_files
 from outtakes.data.layout import Layout
 from outtakes.data.outcomes import Evidence, frame_columns
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
+from outtakes.data.ref import DatasetRef
 from outtakes.data.rows import read_rows
 from outtakes.data.source import find_layout
 from outtakes.errors import DatasetError, MachineError
@@ -260,29 +263,38 @@ def read_dataset(
     *,
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    expected: str | None = None,
 ) -> DemoSet:
     """Read a LeRobotDataset v3.0 or v2.1, decoding its frames at most once.
 
     Args:
-        path: the dataset's folder.
+        path: the dataset's folder, or `owner/name` on the hub.
         reading: what to read, and where the outcomes are; everything, from anywhere, when None.
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
         progress: called with (frames decoded so far, frames to decode).
+        expected: the content hash it had when it was read before; whatever it has now when None.
 
     Returns:
         The demonstrations, images memory-mapped from the frame cache.
 
     Raises:
         CorruptEpisode: when an episode cannot be read; unless `reading.skip_bad`.
-        DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
+        DatasetError: when the dataset is missing, damaged, unlabelled, or of another version or
+            content.
         MachineError: when the cache cannot be written.
     """
     reading = reading or Reading()
-    layout = find_layout(Path(path), cache_dir)
+    layout = find_layout(local_folder(str(path)), cache_dir)
     chosen = layout.choose_cameras(reading.cameras)
     content = _hash(layout, chosen, reading)
-    folder = (cache_dir or frames.cache_root()) / content
-    demos = _load_whole(folder, content)
+    if expected not in (None, content):
+        raise DatasetError(
+            "the dataset has changed since it was read",
+            where=path,
+            remedy="restore it as it was, or begin again with a new --out",
+        )
+    folder = (cache_dir or frames.cache_root()).absolute() / content
+    demos = frames.load_whole(folder, content)
     if demos is None:
         with frames.new_cache(folder) as draft:
             fill_cache(draft, layout, chosen, reading, content, progress)
@@ -295,7 +307,8 @@ def read_dataset(
         demos = frames.load_cache(folder)
     if not reading.skip_bad:
         _check_whole(demos, Path(path))
-    return replace(demos, name=str(path))
+    ref = DatasetRef(str(path), reading, content, folder)
+    return replace(demos, name=ref.source, ref=ref)
 
 
 def _check_whole(demos: DemoSet, path: Path) -> None:
@@ -321,11 +334,3 @@ def read_evidence(path: Path | str, reading: Reading) -> Evidence:
         return Evidence.of(layout, {}, reading.labels)
     layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
     return Evidence.of(layout, rows.columns, reading.labels)
-
-
-def _load_whole(folder: Path, content: str) -> DemoSet | None:
-    try:
-        demos = frames.load_cache(folder)
-    except DatasetError:
-        return None
-    return demos if demos.content_hash == content else None

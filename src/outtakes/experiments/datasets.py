@@ -54,7 +54,7 @@ def record(
     write_dataset(root, recordings, fps=make_environment(config.environment).fps)
 
 
-def read_demos(lab: Lab, root: Path) -> DemoSet:
+def read_demos(lab: Lab, root: Path | str) -> DemoSet:
     """Read a dataset through the frame cache, at the recipe's image size."""
     return read_dataset(
         root,

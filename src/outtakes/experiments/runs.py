@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from outtakes.data.dataset_ref import DatasetRef
+from outtakes.data.ref import DatasetRef
 from outtakes.evaluation.evaluate import Evaluation, evaluate
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.experiments.arm import Arm
@@ -65,7 +65,7 @@ def train(jobs: Sequence[Job], monitors: Mapping[int, Monitor] | None = None) ->
     """
     arm = jobs[0].arm
     return train_together(
-        jobs[0].dataset.open().subset(arm.episodes),
+        jobs[0].dataset.open(arm.policy.cameras).subset(arm.episodes),
         {job.seed: job.run for job in jobs},
         policy=arm.policy,
         config=arm.training,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data.demo import DemoSet
+from outtakes.data.ref import keep
 from outtakes.errors import CheckpointError, UnknownName
 from outtakes.evaluation.evaluate import Evaluation, evaluate
 from outtakes.evaluation.rolling_out import Decide
@@ -38,7 +39,7 @@ def jobs_of(
     evaluation: Evaluation | None = None,
 ) -> list[Job]:
     """Every arm with every seed; seeds outermost, so that unfinished tables are balanced."""
-    ref = demos.ref
+    ref = keep(demos)
     return [Job(arm, seed, ref, lab.out, lab.device, evaluation) for seed in seeds for arm in arms]
 
 
