@@ -43,6 +43,7 @@ from outtakes.experiments.study import StudyPlan
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking import scores as scoring
 from outtakes.ranking.attention.ranker import AttentionRanker
 from outtakes.ranking.ranker import Ranker, ranker
 from outtakes.ranking.scores import Scores
@@ -202,7 +203,7 @@ def rank(
     """
     _check_runs(runs)
     chosen = chosen_ranker(by, pairs)
-    return steps.score(chosen, runs, demos, device=named_device(device), progress=progress)
+    return scoring.rank(chosen, runs, demos, device=named_device(device), progress=progress)
 
 
 def chosen_ranker(by: str | Ranker, pairs: int | None = None) -> Ranker:
@@ -383,7 +384,10 @@ def prepare(
         progress=progress,
         reading=reading or Reading(),
     )
-    return datasets.prepare(lab, str(dataset), chunk=chunk, short_episodes=short_episodes)
+    folder = local_folder(str(dataset))
+    demos = datasets.read_demos(lab, folder)
+    lab = datasets.fit(lab, demos, chunk=chunk, short_episodes=short_episodes)
+    return Prepared(lab, demos, folder)
 
 
 def train_prepared(

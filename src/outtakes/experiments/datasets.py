@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.hub import local_folder
 from outtakes.data.lerobot import read_dataset, write_dataset
 from outtakes.errors import ArtifactError, DatasetError
 from outtakes.experiments.lab import Lab, Progress, cores
@@ -76,19 +75,6 @@ class Prepared:
     def overview(self) -> Overview:
         """What was chosen, to be shown before any work goes into it."""
         return Overview(self.demos, self.lab.recipe)
-
-
-def prepare(
-    lab: Lab,
-    dataset: str,
-    *,
-    chunk: int | None = None,
-    short_episodes: ShortEpisodes = "shorten",
-) -> Prepared:
-    """Read a dataset, a folder or `owner/name` on the hub, and fit the recipe to it; see `fit`."""
-    folder = local_folder(dataset)
-    demos = read_demos(lab, folder)
-    return Prepared(fit(lab, demos, chunk=chunk, short_episodes=short_episodes), demos, folder)
 
 
 def fit(

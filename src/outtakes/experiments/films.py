@@ -19,7 +19,6 @@ from outtakes.evaluation.rollouts import Rollout, RolloutLog, treatment
 from outtakes.experiments.folder import FILMS, RETRIEVAL
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.runs import ROLLOUTS, run_folder
-from outtakes.experiments.steps import known_steering
 from outtakes.policy.act.policy import ActPolicy
 from outtakes.policy.act.retrieval import retrieval_camera
 from outtakes.policy.checkpoint import Checkpoint
@@ -51,7 +50,7 @@ def film_runs(lab: Lab, runs: Sequence[Path], count: int) -> list[Path]:
     log = RolloutLog.load(lab.out / ROLLOUTS)
     wanted = lab.recipe.controller.steering
     actors = [
-        Actor(run.absolute().parent.name, run, known_steering(Checkpoint.load(run), wanted))
+        Actor(run.absolute().parent.name, run, Checkpoint.load(run).config.steering(wanted))
         for run in runs
     ]
     return [lab.out / film.video for film in film(lab, log, actors, count=count)]

@@ -1,4 +1,4 @@
-"""One step of the pipeline each: train, rank, roll out; from artifacts to artifacts."""
+"""Training and rolling out: jobs of arms, single policies, and run folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outtakes.data.ref import keep
 from outtakes.errors import CheckpointError, UnknownName
 from outtakes.evaluation.evaluate import Evaluation, evaluate
 from outtakes.evaluation.rolling_out import Decide
-from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_success
 from outtakes.experiments.executor import executor_for, run_all
@@ -23,8 +23,6 @@ from outtakes.experiments.runs import Job, train
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.kinds import config_class, kinds
-from outtakes.ranking.ranker import Ranker
-from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
 from outtakes.sim.environment import make_environment
 from outtakes.training.monitor import open_monitor
@@ -128,38 +126,6 @@ def _announced(lab: Lab, job: Job, log: Monitor) -> Monitor:
     return monitor
 
 
-def score(
-    ranker: Ranker,
-    runs: Iterable[Checkpoint],
-    demos: DemoSet,
-    *,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Scores:
-    """Score every failure by these runs, one a seed, taken one at a time.
-
-    Args:
-        ranker: how to.
-        runs: trained as its measure needs.
-        demos: the dataset they were trained on.
-        device: where to compute.
-        progress: told of every run.
-
-    Raises:
-        ArtifactError: when runs scored different episodes, or one seed appears twice.
-        CheckpointError: when a run is of another kind or of other data.
-        DatasetError: when there is no success or no failure.
-    """
-    scored = []
-    for done, run in enumerate(runs):
-        if progress:
-            progress(done, done + 1, f"rank with seed {run.seed}")
-        scored.append(ranker.score(run, demos, device=device))
-    if progress:
-        progress(len(scored), len(scored), "rank")
-    return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
-
-
 def roll_out_runs(
     runs: Iterable[tuple[str, Checkpoint, Path]],
     evaluation: Evaluation,
@@ -182,16 +148,16 @@ def roll_out_runs(
 
     Raises:
         CheckpointError: when a run does not fit the environment.
-        UnknownName: when no run knows the steering.
+        UnknownName: when a run that can be steered cannot be so.
     """
-    log = RolloutLog([])
+    rollouts: list[Rollout] = []
     for done, (arm, checkpoint, where) in enumerate(runs):
         if progress:
             progress(done, total, f"evaluate {where}")
         check_fits(checkpoint, where, evaluation.task)
-        steering = known_steering(checkpoint, evaluation.controller.steering)
+        steering = checkpoint.config.steering(evaluation.controller.steering)
         watched = None if signals is None else _watched(signals, arm, checkpoint.seed)
-        rollouts = evaluate(
+        rollouts += evaluate(
             checkpoint,
             evaluation,
             arm=arm,
@@ -199,25 +165,11 @@ def roll_out_runs(
             device=device,
             watched_by=watched,
         )
-        log = log.merged(RolloutLog(rollouts))
-    return log
+    return RolloutLog(rollouts)
 
 
 def _watched(signals: SignalLog, arm: str, seed: int) -> Callable[[str], Decide]:
     return lambda steering: signals.watch(arm, steering, seed)
-
-
-def known_steering(checkpoint: Checkpoint, wanted: str) -> str:
-    """What a policy is steered by, of what is wanted for all: its default, if it takes none.
-
-    Raises:
-        UnknownName: when it can be steered, but not so.
-    """
-    policy = checkpoint.policy()
-    if policy.steerings == ("",):
-        return ""
-    policy.check_steering(wanted)
-    return wanted or policy.steerings[0]
 
 
 def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:

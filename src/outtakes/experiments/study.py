@@ -21,11 +21,11 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.recipes import Recipe, check_seeds
 from outtakes.experiments.runs import ROLLOUTS, Job, run_folder
 from outtakes.experiments.setting_up import write_simulated_setup
-from outtakes.experiments.steps import jobs_of, run_jobs, score
+from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.experiments.tables import write_tables
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.attention.ranker import AttentionRanker
-from outtakes.ranking.scores import Scores
+from outtakes.ranking.scores import Scores, rank
 from outtakes.selection.select import select
 
 RANKING_SEEDS = 5
@@ -141,7 +141,7 @@ def _rank_by(lab: Lab, demos: DemoSet, seeds: Sequence[int]) -> Scores:
             return scores
     with lab.timed("rank"):
         loaded = map(Checkpoint.load, runs)
-        scores = score(AttentionRanker(), loaded, demos, device=lab.device, progress=lab.progress)
+        scores = rank(AttentionRanker(), loaded, demos, device=lab.device, progress=lab.progress)
         scores.save(path)
     return scores
 

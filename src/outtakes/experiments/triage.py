@@ -19,12 +19,12 @@ from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.runs import Job
-from outtakes.experiments.steps import jobs_of, run_jobs, score
+from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.ranker import Ranker
-from outtakes.ranking.scores import Scores
+from outtakes.ranking.scores import Scores, rank
 from outtakes.selection.select import Selection, select
 
 FOLDS = 3
@@ -54,7 +54,7 @@ def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -
     run_jobs(lab, jobs, stage="train")
     with lab.timed("rank"):
         runs = (Checkpoint.load(job.run) for job in jobs)
-        scores = score(ranker, runs, demos, device=lab.device, progress=lab.progress)
+        scores = rank(ranker, runs, demos, device=lab.device, progress=lab.progress)
         scores.save(lab.out / SCORES)
     selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
     selection.save(lab.out / SELECTION)

@@ -72,7 +72,7 @@ class Agent:
 
         Args:
             raw: first observations, as `observation` takes them.
-            steering: one of the policy's `steerings`; its default when "".
+            steering: one of its config's `steerings`; the default when "".
 
         Raises:
             UnknownName: when the policy knows no such steering.

@@ -102,6 +102,31 @@ class PolicyConfig(ABC):
         return {"Policy": f"{self.kind}, chunk {self.chunk}"}
 
     @property
+    def steerings(self) -> tuple[str, ...]:
+        """Ways to be steered at run time, the default first; "" for a policy that takes none."""
+        return ("",)
+
+    def check_steering(self, steering: str) -> None:
+        """Refuse a steering that the policy does not know; "" stands for its default.
+
+        Raises:
+            UnknownName: naming those it knows.
+        """
+        if steering and steering not in self.steerings:
+            raise UnknownName("steering", steering, self.steerings)
+
+    def steering(self, wanted: str) -> str:
+        """What the policy is steered by where all are asked for one steering: "" if it takes none.
+
+        Raises:
+            UnknownName: when it can be steered, but not so.
+        """
+        if self.steerings == ("",):
+            return ""
+        self.check_steering(wanted)
+        return wanted or self.steerings[0]
+
+    @property
     def stackable(self) -> bool:
         """Whether policies of several seeds can train as one program, by `torch.func.vmap`: when
         nothing random happens inside their loss and it pays."""
@@ -115,9 +140,6 @@ class Policy(nn.Module, ABC):
         config: settings it was built from.
         sizes: what the dataset dictates.
     """
-
-    steerings: tuple[str, ...] = ("",)
-    """Ways to be steered at run time, the default first; "" for a policy that takes none."""
 
     def __init__(self, config: PolicyConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -167,22 +189,13 @@ class Policy(nn.Module, ABC):
 
         Args:
             first: first observations, (B, ...).
-            steering: one of `steerings`; its default when "".
+            steering: one of its config's `steerings`; the default when "".
 
         Raises:
             UnknownName: when the policy knows no such steering.
         """
-        self.check_steering(steering)
+        self.config.check_steering(steering)
         return Steering(None, np.full(len(first), -1, dtype=np.int64))
-
-    def check_steering(self, steering: str) -> None:
-        """Refuse a steering that it does not know.
-
-        Raises:
-            UnknownName: naming those it knows.
-        """
-        if steering and steering not in self.steerings:
-            raise UnknownName("steering", steering, self.steerings)
 
     @property
     def device(self) -> torch.device:

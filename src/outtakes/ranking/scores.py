@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
 from outtakes.files import load_json, write_json
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.measure import ATTENTION, Measure
-from outtakes.ranking.ranker import Plane, RunScores
+from outtakes.ranking.ranker import Plane, Ranker, RunScores
 
 _KIND, _VERSION = "scores", 2
 
@@ -192,6 +194,38 @@ def _updated(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _optional[T](kind: Callable[[Any], T], value: Any) -> T | None:
     return None if value is None else kind(value)
+
+
+def rank(
+    ranker: Ranker,
+    runs: Iterable[Checkpoint],
+    demos: DemoSet,
+    *,
+    device: str = "cpu",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Scores:
+    """Score every failure by these runs, one a seed, taken one at a time.
+
+    Args:
+        ranker: how to.
+        runs: trained as its measure needs.
+        demos: the dataset they were trained on.
+        device: where to compute.
+        progress: told (done, total, what) of every run.
+
+    Raises:
+        ArtifactError: when runs scored different episodes, or one seed appears twice.
+        CheckpointError: when a run is of another kind or of other data.
+        DatasetError: when there is no success or no failure.
+    """
+    scored = []
+    for done, run in enumerate(runs):
+        if progress:
+            progress(done, done + 1, f"rank with seed {run.seed}")
+        scored.append(ranker.score(run, demos, device=device))
+    if progress:
+        progress(len(scored), len(scored), "rank")
+    return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
 
 
 # --- averaging over seeds -------------------------------------------------------------------------

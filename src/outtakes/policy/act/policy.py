@@ -26,7 +26,7 @@ from outtakes.policy.act.loss import (
     prior_divergence,
 )
 from outtakes.policy.act.positions import sinusoid_2d
-from outtakes.policy.act.retrieval import Bank, neighbours, retrieval_camera, steerings_of
+from outtakes.policy.act.retrieval import STEERINGS, Bank, neighbours, retrieval_camera
 from outtakes.policy.act.transformer import Decoder, DecoderOutput, Encoder
 from outtakes.policy.act.variational import Latent, VariationalEncoder
 from outtakes.policy.divergence import bounded
@@ -127,6 +127,18 @@ class ActConfig(PolicyConfig):
         }
 
     @property
+    def steerings(self) -> tuple[str, ...]:
+        """Ways to be steered at run time, the paper's first; and "nearest-<n>"."""
+        return STEERINGS if self.condition == "pb" else ("",)
+
+    def check_steering(self, steering: str) -> None:
+        """Refuse what is none of `steerings` nor "nearest-<n>"."""
+        if self.condition != "pb":
+            super().check_steering(steering)
+        elif steering not in ("", "zero"):
+            neighbours(steering)
+
+    @property
     def stackable(self) -> bool:
         """Whether policies of several seeds can train as one program.
 
@@ -161,7 +173,6 @@ class ActPolicy(Policy):
                 "nothing to observe", remedy="give state, environment state or cameras"
             )
         self.config: ActConfig = config
-        self.steerings = steerings_of(config.condition)
         self.bank: Bank | None = None
         """PBs of the successes, by which it is steered; see `remember`."""
         width = config.width
@@ -371,15 +382,8 @@ class ActPolicy(Policy):
         """Choose each row's PB from its first observation (Sec. 3.3)."""
         if self.bank is None:
             return super().begin(first, steering)
-        bias, nearest = self.bank.steer(self.embed(first), steering or self.steerings[0])
+        bias, nearest = self.bank.steer(self.embed(first), steering or self.config.steerings[0])
         return Steering(bias, nearest.cpu().numpy())
-
-    def check_steering(self, steering: str) -> None:
-        """Refuse what is none of `steerings` nor "nearest-<n>"."""
-        if self.bias is None:
-            super().check_steering(steering)
-        elif steering not in ("", "zero"):
-            neighbours(steering)
 
     def act(
         self, seen: Observation, steering: Steering, generator: torch.Generator | None = None

@@ -12,6 +12,9 @@ from torch.nn import functional
 from outtakes.errors import CheckpointError, UnknownName
 from outtakes.shapes import Float, Int
 
+STEERINGS = ("nearest", "mean", "zero")
+"""Ways to choose the PB at run time; the paper's first."""
+
 
 @dataclass(frozen=True)
 class Bank:
@@ -73,11 +76,6 @@ def retrieval_camera(cameras: Sequence[str]) -> str:
     return next((camera for camera in cameras if "overhead" in camera), next(iter(cameras), ""))
 
 
-def steerings_of(condition: str) -> tuple[str, ...]:
-    """The ways to steer a policy of this condition; the paper's first."""
-    return ("nearest", "mean", "zero") if condition == "pb" else ("",)
-
-
 def neighbours(steering: str) -> int:
     """How many of the nearest successes' PBs "nearest", "nearest-<n>" or "mean" average.
 
@@ -91,5 +89,5 @@ def neighbours(steering: str) -> int:
         return 0
     kind, _, count = steering.partition("-")
     if kind != "nearest" or not ((count.isdecimal() and int(count) > 0) or steering == "nearest"):
-        raise UnknownName("steering", steering, (*steerings_of("pb"), "nearest-<n>"))
+        raise UnknownName("steering", steering, (*STEERINGS, "nearest-<n>"))
     return int(count or 1)
