@@ -9,16 +9,13 @@ Dimensions, here and everywhere in Outtakes:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import numpy as np
 
 from outtakes.errors import DatasetError, UnknownName
-
-if TYPE_CHECKING:
-    from outtakes.data.ref import DatasetRef
 
 VECTORS = ("state", "environment_state", "action")
 """The numeric arrays of a `DemoSet`, by row."""
@@ -117,57 +114,24 @@ class DemoSet:
     """(N,) task descriptions, or empty."""
     provenance: Provenance = field(default_factory=Provenance)
     """Of the set that was read; a subset keeps it."""
-    ref: DatasetRef | None = None
-    """What opens the dataset again of which these are some or all demonstrations; None when they
-    were made, or changed, in memory."""
-    _origin: DemoSet | None = field(default=None, repr=False, compare=False)
-    """The set that these are some demonstrations of; `replace` hands it on."""
+    cache: Path | None = field(default=None, init=False, compare=False)
+    """Folder of the frame cache that holds the dataset of which these are some or all; None when
+    they were made in memory, or changed: `replace` does not hand it on."""
+    checked: InitVar[bool] = False
+    """Whether the arrays are known to be finite, as those of a subset are."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, checked: bool) -> None:
         self._check_shapes()
         self._check_bounds()
-        for name in VECTORS:
-            self._check_finite(name)
-        self._settle_origin()
+        if not checked:
+            for name in VECTORS:
+                self._check_finite(name)
 
-    def _settle_origin(self) -> None:
-        """Stand by the origin, and by its reference, as long as this holds nothing but a part."""
-        origin = self._origin
-        if origin is not None and self.ref is origin.ref:
-            if self._is_part_of(origin):
-                return
-            object.__setattr__(self, "ref", None)
-        object.__setattr__(self, "_origin", self._without_origin())
-
-    def _without_origin(self) -> DemoSet:
-        alone = object.__new__(DemoSet)
-        alone.__dict__.update(self.__getstate__())
-        return alone
-
-    def _is_part_of(self, whole: DemoSet) -> bool:
-        """Whether these are demonstrations and cameras of another set, unchanged."""
-        if not np.isin(self.episode_indices, whole.episode_indices).all():
-            return False
-        place = np.searchsorted(whole.episode_indices, self.episode_indices)
-        tasks = [whole.tasks[i] for i in place] if whole.tasks else []
-        return (
-            (self.content_hash, self.fps) == (whole.content_hash, whole.fps)
-            and list(self.tasks) == tasks
-            and all(getattr(self, name) is getattr(whole, name) for name in VECTORS)
-            and all(frames is whole.images.get(c) for c, frames in self.images.items())
-            and all(
-                np.array_equal(getattr(self, name), getattr(whole, name)[place])
-                for name in ("successes", "starts", "lengths")
-            )
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A pickle holds the arrays of this set alone.
-        return {**vars(self), "_origin": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._settle_origin()
+    def cached_in(self, folder: Path | None) -> DemoSet:
+        """The same demonstrations, said to be in this frame cache."""
+        same = replace(self, checked=True)
+        object.__setattr__(same, "cache", folder)
+        return same
 
     def _check_bounds(self) -> None:
         n, rows = len(self.episode_indices), len(self.action)
@@ -208,8 +172,6 @@ class DemoSet:
 
     def _check_finite(self, name: str) -> None:
         array = getattr(self, name)
-        if array is getattr(self._origin, name, None):
-            return
         bad = ~np.isfinite(array).all(axis=1)
         if bad.any():
             place, where = self._locate(int(np.argmax(bad)))
@@ -268,7 +230,8 @@ class DemoSet:
         for camera in cameras:
             if camera not in self.images:
                 raise UnknownName("camera", camera, self.images)
-        return replace(self, images={c: f for c, f in self.images.items() if c in cameras})
+        seen = {c: f for c, f in self.images.items() if c in cameras}
+        return replace(self, images=seen, checked=True).cached_in(self.cache)
 
     def subset(self, episodes: Sequence[int]) -> DemoSet:
         """The demonstrations of these episode indices, in dataset order; shares every array.
@@ -294,4 +257,5 @@ class DemoSet:
             starts=self.starts[keep],
             lengths=self.lengths[keep],
             tasks=[self.tasks[i] for i in keep] if self.tasks else (),
-        )
+            checked=True,
+        ).cached_in(self.cache)

@@ -33,7 +33,6 @@ from outtakes.data.layout import Layout
 from outtakes.data.outcomes import Evidence, frame_columns
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
-from outtakes.data.ref import DatasetRef
 from outtakes.data.rows import read_rows
 from outtakes.data.source import find_layout
 from outtakes.errors import DatasetError, MachineError
@@ -307,8 +306,7 @@ def read_dataset(
         demos = frames.load_cache(folder)
     if not reading.skip_bad:
         _check_whole(demos, Path(path))
-    ref = DatasetRef(str(path), reading, content, folder)
-    return replace(demos, name=ref.source, ref=ref)
+    return replace(demos, name=str(path), checked=True).cached_in(folder)
 
 
 def _check_whole(demos: DemoSet, path: Path) -> None:

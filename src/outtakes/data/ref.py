@@ -1,6 +1,6 @@
 """The reference of a dataset: as small as a path, and opened in any process as fast as numpy reads.
 
-ref = demos.ref or keep(demos)
+ref = keep(demos, reading)
 ref.open().subset(episodes)         # wherever `ref` was sent
 """
 
@@ -27,7 +27,7 @@ class DatasetRef:
     source: str
     """Its folder or hub id, as the user gave it."""
     reading: Reading | None
-    """How it was read; None when it was made in memory."""
+    """How it was read; None when it was made in memory, or that is not known."""
     content_hash: str
     """`DemoSet.content_hash` of what it opens."""
     cache: Path
@@ -55,7 +55,7 @@ class DatasetRef:
         demos = load_whole(self.cache, self.content_hash, cameras)
         if demos is None:
             demos = self._read_again(cameras, progress)
-        return replace(demos, name=self.source, ref=self)
+        return replace(demos, name=self.source, checked=True).cached_in(self.cache)
 
     def _read_again(
         self, cameras: Sequence[str] | None, progress: Callable[[int, int], None] | None
@@ -64,7 +64,7 @@ class DatasetRef:
             raise ArtifactError(
                 f"the frame cache of demonstrations made in memory ({self.source}) is gone",
                 where=self.cache,
-                remedy="make them and keep them again",
+                remedy="make or read them again",
             )
         from outtakes.data.lerobot import read_dataset
 
@@ -78,20 +78,24 @@ class DatasetRef:
         return demos if cameras is None else demos.seeing(cameras)
 
 
-def keep(demos: DemoSet, cache_dir: Path | None = None) -> DatasetRef:
-    """The reference of demonstrations; those made in memory are put into the frame cache first.
+def keep(
+    demos: DemoSet, reading: Reading | None = None, cache_dir: Path | None = None
+) -> DatasetRef:
+    """The reference of the dataset of which these are some or all demonstrations.
 
-    Their folder is named after all that they hold, so that it is written once.
+    Those that were made or changed in memory are put into the frame cache first, into a folder
+    named after all that they hold, so that it is written once.
 
     Args:
-        demos: the demonstrations. If they were read, the reference is that of their whole dataset.
+        demos: the demonstrations.
+        reading: how they were read, to read them again should the cache be gone.
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
 
     Raises:
         MachineError: when the cache cannot be written.
     """
-    if demos.ref is not None:
-        return demos.ref
+    if demos.cache is not None:
+        return DatasetRef(demos.name, reading, demos.content_hash, demos.cache)
     folder = (cache_dir or cache_root()).absolute() / hash_demos(demos)
     if load_whole(folder, demos.content_hash) is None:
         save_cache(folder, demos)

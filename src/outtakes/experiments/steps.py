@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def jobs_of(
     evaluation: Evaluation | None = None,
 ) -> list[Job]:
     """Every arm with every seed; seeds outermost, so that unfinished tables are balanced."""
-    ref = keep(demos)
+    ref = keep(demos, replace(lab.reading, image_size=lab.recipe.image_size))
     return [Job(arm, seed, ref, lab.out, lab.device, evaluation) for seed in seeds for arm in arms]
 
 
