@@ -58,6 +58,20 @@ class Samples:
     """(B,) int64."""
 
 
+@dataclass(frozen=True)
+class PlacedSamples:
+    """`Samples` on a device, where another draw may be laid over them."""
+
+    demo: Int[Tensor, "*n B"]
+    time: Int[Tensor, "*n B"]
+    other_demo: Int[Tensor, "*n B"]
+
+    def lay(self, samples: Samples) -> None:
+        """Lay other samples of the same shape over these."""
+        for field in fields(Samples):
+            getattr(self, field.name).copy_(torch.from_numpy(getattr(samples, field.name)))
+
+
 class Sampler:
     """Draws samples: each epoch is one random time step of every demonstration, shuffled.
 
@@ -140,18 +154,24 @@ class DeviceDemos:
         images = {camera: frames[row] for camera, frames in self.images.items()}
         return Observation(self.state[row], self.environment_state[row], images)
 
-    def batch(self, samples: Samples, chunk: int) -> Batch:
+    def place(self, samples: Samples) -> PlacedSamples:
+        """The samples on the device."""
+        return PlacedSamples(
+            *(_on(getattr(samples, field.name), self.device) for field in fields(Samples))
+        )
+
+    def batch(self, samples: PlacedSamples, chunk: int) -> Batch:
         """Cut the action chunks and observations of these samples.
 
         Samples of several policies, (n, B) each, make a batch whose every array has that n first.
         """
-        demo = _on(samples.demo, self.device)
-        row = self.starts[demo] + _on(samples.time, self.device)
+        demo = samples.demo
+        row = self.starts[demo] + samples.time
         steps = row[..., None] + torch.arange(chunk, device=self.device)
         end = self.ends[demo][..., None]
         return Batch(
             demo=demo,
-            other_demo=_on(samples.other_demo, self.device),
+            other_demo=samples.other_demo,
             success=self.success[demo],
             observation=self.observe(row),
             action=self.action[torch.minimum(steps, end - 1)],

@@ -127,6 +127,12 @@ class PolicyConfig(ABC):
         return wanted or self.steerings[0]
 
     @property
+    def capturable(self) -> bool:
+        """Whether its loss can be captured as a CUDA graph: no shape and no branch depends on
+        values, and nothing is read back to the CPU."""
+        return False
+
+    @property
     def stackable(self) -> bool:
         """Whether policies of several seeds can train as one program, by `torch.func.vmap`: when
         nothing random happens inside their loss and it pays."""

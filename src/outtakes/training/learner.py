@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from outtakes.data.batches import Batch, DeviceDemos, Sampler, stack_samples
+from outtakes.data.batches import Batch, DeviceDemos, Sampler, Samples, stack_samples
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
@@ -75,9 +75,11 @@ class Learner:
     @property
     def rate(self) -> float:
         """Learning rate of the network at this step."""
-        return self.config.learning_rate * self._fraction()
+        return self.config.learning_rate * self.fraction
 
-    def _fraction(self) -> float:
+    @property
+    def fraction(self) -> float:
+        """Share of the peak rates at this step."""
         config = self.config
         return schedule(self.step, config.steps, config.warmup, config.schedule)
 
@@ -88,6 +90,17 @@ class Learner:
             The loss and its parts, (n,) each, and whether each policy's loss and gradient are
             finite, (n,) bool.
         """
+        self.seed_noise()
+        return self.gradients(batch)
+
+    def seed_noise(self) -> None:
+        """Make the noise of this step a function of (seed, step), so that a resumed run draws what
+        an unbroken one does."""
+        seeds = np.random.SeedSequence([self.seeds[0], 2, self.step])
+        self.generator.manual_seed(int(seeds.generate_state(1)[0]))
+
+    def gradients(self, batch: Batch) -> tuple[Losses, Tensor]:
+        """What `differentiate` finds, under the noise as it is seeded."""
         losses = self._losses_of(batch)
         gradients = torch.autograd.grad(
             losses.total.sum(), list(self._parameters.values()), allow_unused=True
@@ -98,26 +111,35 @@ class Learner:
 
     def move(self, batch: Batch) -> None:
         """Step along the gradients that were found for a batch."""
-        used = self._rows_used(batch) if self.optimizer.tables else None
-        self.optimizer.step(self._fraction(), used)
+        self.apply(batch, self.fraction)
         self.step += 1
+
+    def apply(self, batch: Batch, fraction: float | Tensor) -> None:
+        """What `move` does, at this fraction of the peak rates; the step is not counted."""
+        used = self._rows_used(batch) if self.optimizer.tables else None
+        self.optimizer.step(fraction, used)
+
+    def advance(self) -> tuple[Losses, Tensor]:
+        """Take one step; what `differentiate` found."""
+        batch = self.batch(self.step)
+        found = self.differentiate(batch)
+        self.move(batch)
+        return found
+
+    def draw(self, step: int) -> Samples:
+        """The samples of a step: of the one policy, or (n, B) of several."""
+        draws = [sampler.draw(step) for sampler in self.samplers]
+        return draws[0] if len(draws) == 1 else stack_samples(draws)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: of the one policy, or (n, B, ...) of several."""
-        draws = [sampler.draw(step) for sampler in self.samplers]
-        if len(draws) == 1:
-            return self.data.batch(draws[0], self.policy.chunk)
-        return self.data.batch(stack_samples(draws), self.policy.chunk)
+        return self.data.batch(self.data.place(self.draw(step)), self.policy.chunk)
 
     def _losses_of(self, batch: Batch) -> Losses:
         """The losses of the policies, (n,) of each part."""
         if len(self.policies) > 1:
             with self._precision():
                 return Losses(*_of_each(self._losses, self._parameters, batch))
-        # Noise is a function of (seed, step), so a resumed run draws what an unbroken one does.
-        self.generator.manual_seed(
-            int(np.random.SeedSequence([self.seeds[0], 2, self.step]).generate_state(1)[0])
-        )
         with self._precision():
             losses = self.policies[0].losses(batch, self.generator)
         parts = {name: part[None] for name, part in losses.parts.items()}

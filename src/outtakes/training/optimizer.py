@@ -47,7 +47,7 @@ class RowAdam:
         return {"first": self.first, "second": self.second, "steps": self.steps}
 
     @torch.no_grad()
-    def step(self, rows: Bool[Tensor, "N"], learning_rate: float) -> None:
+    def step(self, rows: Bool[Tensor, "N"], learning_rate: float | Tensor) -> None:
         """Move these rows along their gradient, then clear it."""
         gradient = self.table.grad
         if gradient is None:
@@ -80,7 +80,7 @@ class FlatAdamW:
         self.steps = flat.values.new_zeros(())
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: float | Tensor) -> None:
         """Move along the gradients laid into the buffer."""
         adamw(
             [self.flat.values],
@@ -98,6 +98,11 @@ class FlatAdamW:
             eps=1e-8,
             maximize=False,
         )
+
+    @property
+    def state(self) -> list[Tensor]:
+        """Parameters, moments and the count of steps."""
+        return [self.flat.values, *self.moments.values(), self.steps]
 
     def tensors(self, policy: int) -> dict[str, Tensor]:
         """The state of one policy: `<parameter>.<moment>`."""
@@ -158,7 +163,7 @@ class Optimizer:
                 rows.table.grad = gradient.reshape(rows.table.shape)
         return clip_rows([network.flat.gradients for _, network in self.networks], clip)
 
-    def step(self, fraction: float, used: Bool[Tensor, "n N"] | None = None) -> None:
+    def step(self, fraction: float | Tensor, used: Bool[Tensor, "n N"] | None = None) -> None:
         """Move along the gradients taken.
 
         Args:
@@ -172,9 +177,16 @@ class Optimizer:
             for group, rows in self.tables.values():
                 rows.step(used.flatten(), self._rate(group, fraction))
 
-    def _rate(self, group: ParameterGroup, fraction: float) -> float:
+    def _rate(self, group: ParameterGroup, fraction: float | Tensor) -> float | Tensor:
         peak = self.learning_rate if group.rate is None else group.rate
         return peak * fraction * group.scale
+
+    def state(self) -> list[Tensor]:
+        """Everything that a step changes: parameters, moments, counts."""
+        networks = [own for _, network in self.networks for own in network.state]
+        for _, rows in self.tables.values():
+            networks += [rows.table, *rows.state.values()]
+        return networks
 
     def tensors(self, policy: int) -> dict[str, Tensor]:
         """The state of one policy: `adamw.<parameter>.<moment>` and `rows.<table>.<moment>`."""

@@ -16,6 +16,7 @@ from outtakes.policy import kinds
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.policy.policy import Losses, PolicyConfig
 from outtakes.training.config import TrainConfig
+from outtakes.training.graphed import GraphedStep
 from outtakes.training.learner import Learner
 
 Monitor = Callable[[int, Mapping[str, float]], None]
@@ -116,15 +117,17 @@ def _finish(
 ) -> dict[int, Checkpoint]:
     """Take the steps that are left; seed -> the last checkpoint."""
     config, checkpoints = learner.config, {}
+    on_gpu = learner.device.type == "cuda"
+    take_step = learner.advance
+    if on_gpu and learner.policy.capturable:
+        take_step = GraphedStep(learner, capture=True)
     while learner.step < config.steps:
         rate = learner.rate
-        batch = learner.batch(learner.step)
-        losses, finite = learner.differentiate(batch)
+        losses, finite = take_step()
         if not bool(finite.all()):
             worst = int((~finite).int().argmax())
-            episodes = learner.episodes_of(worst, learner.step)
-            raise DivergedError(runs[learner.seeds[worst]], learner.step + 1, episodes)
-        learner.move(batch)
+            episodes = learner.episodes_of(worst, learner.step - 1)
+            raise DivergedError(runs[learner.seeds[worst]], learner.step, episodes)
         last = learner.step == config.steps
         if learner.step % config.log_every == 0 or last:
             for i, seed in enumerate(learner.seeds):

@@ -139,6 +139,11 @@ class ActConfig(PolicyConfig):
             neighbours(steering)
 
     @property
+    def capturable(self) -> bool:
+        """Always: shapes are those of the settings and the batch."""
+        return True
+
+    @property
     def stackable(self) -> bool:
         """Whether policies of several seeds can train as one program.
 
