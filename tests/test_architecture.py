@@ -12,9 +12,23 @@ ROOT = Path(__file__).parents[1]
 SOURCE = Path(errors.__file__).parents[1]
 
 BARE_PACKAGES = ("policy", "selection", "training")
-BARE_MODULES = ("data.batches", "data.demo", "data.frames", "data.normalize", "doctor")
+BARE_MODULES = (
+    *("data.batches", "data.demo", "data.frames", "data.normalize"),
+    *("doctor", "processes"),
+)
 ABSENT = [
-    *("PIL", "av", "cv2", "jaxtyping", "jinja2", "lerobot", "matplotlib", "mujoco", "pandas"),
+    *(
+        "PIL",
+        "av",
+        "cv2",
+        "jaxtyping",
+        "jinja2",
+        "lerobot",
+        "loky",
+        "matplotlib",
+        "mujoco",
+        "pandas",
+    ),
     *("psutil", "pyarrow", "rich", "robosuite", "scipy", "starlette", "torchvision", "tyro"),
     "uvicorn",
 ]
