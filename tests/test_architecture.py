@@ -11,13 +11,24 @@ from outtakes import errors
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(errors.__file__).parents[1]
 
-BARE_PACKAGES = ("policy", "selection", "training")
+BARE_PACKAGES = ("monitoring", "policy", "ranking", "selection", "training")
 BARE_MODULES = (
     *("data.batches", "data.demo", "data.frames", "data.normalize", "data.reading", "data.ref"),
-    "doctor",
+    *("doctor", "experiments.recipes", "processes"),
 )
 ABSENT = [
-    *("PIL", "av", "cv2", "jaxtyping", "jinja2", "lerobot", "matplotlib", "mujoco", "pandas"),
+    *(
+        "PIL",
+        "av",
+        "cv2",
+        "jaxtyping",
+        "jinja2",
+        "lerobot",
+        "loky",
+        "matplotlib",
+        "mujoco",
+        "pandas",
+    ),
     *("psutil", "pyarrow", "rich", "robosuite", "scipy", "starlette", "torchvision", "tyro"),
     "uvicorn",
 ]
@@ -59,7 +70,7 @@ def test_import_contracts():
 
 def test_training_and_ranking_import_on_a_bare_gpu_machine():
     modules = bare_modules()
-    assert {"outtakes.policy.act", "outtakes.training.trainer"} <= set(modules)
+    assert {"outtakes.policy.act.policy", "outtakes.ranking.attention.ranker"} <= set(modules)
     outcome = import_without(ABSENT, modules)
     assert outcome.returncode == 0, outcome.stderr
 

@@ -7,21 +7,19 @@ Attempts are simulated first; only those that are kept are replayed for the came
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import count, islice
-from typing import Protocol
+from functools import lru_cache, partial
+from itertools import count
 
 import numpy as np
 
+from outtakes import processes
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.progress import Progress
 from outtakes.sim.environment import Environment, make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.operators.demonstrator import Demonstrator
@@ -33,14 +31,6 @@ STEPS_AFTER_SUCCESS = 5
 _CHUNK = 8
 _ATTEMPTS_PER_DEMONSTRATION = 40
 _FEWEST_ATTEMPTS = 200
-
-
-class Progress(Protocol):
-    """Called as collecting goes on."""
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Episodes done of a total; `what` is "simulate" or "render"."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ def collect(
         ConfigError: when the operator hardly ever brings about the outcome asked for, or there is
             no worker.
         UnknownName: when the environment or a camera does not exist.
-        MachineError: when images are asked for and OpenGL does not work.
+        MachineError: when images are asked for and OpenGL does not work, or a worker is killed.
     """
     if workers < 1:
         raise ConfigError(f"{workers} workers", remedy="give at least 1")
@@ -127,8 +117,9 @@ def collect(
     report = progress or _say_nothing
     total = config.successes + config.failures
     with _apply_in(workers) as apply:
-        chunks = apply(_simulate_chunk, ((config, start) for start in count(0, _CHUNK)))
-        attempts = _keep_first(config, chunks, report)
+        starts = ((config, start) for start in count(0, _CHUNK))
+        # Held by nothing else, the chunks under way are called off when there are enough.
+        attempts = _keep_first(config, apply(_simulate_chunk, starts), report)
         recordings = apply(_record, ((config, attempt) for attempt in attempts))
         for done, recording in enumerate(recordings, start=1):
             report(done, total, "render")
@@ -263,24 +254,10 @@ def _apply_in(workers: int) -> Iterator[_Apply]:
     if workers == 1:
         yield lambda function, calls: (function(*call) for call in calls)
         return
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
-    )
-    try:
-        yield lambda function, calls: _apply_ahead(pool, 2 * workers, function, calls)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with processes.workers(workers, initializer=_prepare_worker) as pool:
+        yield partial(processes.apply_ahead, pool, ahead=2 * workers)
 
 
 def _prepare_worker() -> None:
     # One software-rendering thread each: the processes share out the cores among themselves.
     os.environ.setdefault("LP_NUM_THREADS", "1")
-
-
-def _apply_ahead(pool: Executor, ahead: int, function: Callable, calls: Iterable) -> Iterator:
-    """Results in order, with only a few calls under way: calls may be endless, results large."""
-    calls = iter(calls)
-    under_way = deque(pool.submit(function, *call) for call in islice(calls, ahead))
-    while under_way:
-        yield under_way.popleft().result()
-        under_way.extend(pool.submit(function, *call) for call in islice(calls, 1))
