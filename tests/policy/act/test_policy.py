@@ -6,7 +6,7 @@ import torch
 
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import ConfigError
-from outtakes.policy.act.policy import ActConfig, ActPolicy, sinusoid_2d
+from outtakes.policy.act.policy import ActConfig, ActPolicy
 from tests import naive
 from tests.demos import bias_of, gradient_of, small_act
 
@@ -122,9 +122,3 @@ def test_the_paper_recipe_is_the_paper_architecture():
     assert (config.chunk, config.width, config.heads) == (100, 512, 8)
     assert (config.encoder_layers, config.decoder_layers, config.feed_forward) == (4, 7, 3200)
     assert (config.pb_size, config.latent) == (5, 32)
-
-
-def test_image_positions_differ_everywhere():
-    table = sinusoid_2d(4, 5, 16)
-    assert table.shape == (20, 16)
-    assert torch.cdist(table, table).fill_diagonal_(1).min() > 1e-3
