@@ -21,13 +21,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from outtakes.arms import Arm, jobs_of, run_all
-from outtakes.recipes import QUICK, on_task
-from outtakes.stages import record
 
 from outtakes.data.demo import Outcome
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
+from outtakes.experiments.arm import act_arm
+from outtakes.experiments.datasets import record
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.recipes import QUICK, on_task
+from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
@@ -133,9 +135,10 @@ def tune(out: Path, task: str) -> float:
     if not root.exists():
         record(collected, root, workers=1)
     demos = read_dataset(root, Reading(cameras=(), image_size=recipe.image_size))
-    arm = Arm("act-s", "ACT, successes", "none", demos.episodes(Outcome.SUCCESS))
-    jobs = jobs_of([arm], [TUNING_SEED], demos, recipe, out / task, "cpu")
-    return float(np.mean([rollout.success for rollout in run_all(jobs, workers=1).rollouts]))
+    arm = act_arm(recipe, "act-s", "ACT, successes", demos.episodes(Outcome.SUCCESS))
+    lab = Lab(recipe, out / task, workers=1)
+    log = run_jobs(lab, jobs_of(lab, [arm], [TUNING_SEED], demos, recipe.evaluation))
+    return float(np.mean([rollout.success for rollout in log.rollouts]))
 
 
 def main() -> None:

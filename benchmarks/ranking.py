@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from outtakes.recipes import PAPER, QUICK
 from torch import Tensor
 
 from benchmarks.objects import ACTION, ENVIRONMENT_STATE, STATE, make_demos
@@ -23,13 +22,14 @@ from benchmarks.side_by_side import Row, Side, compare, count_flops, matrix_peak
 from outtakes.data.demo import Demo, DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
+from outtakes.experiments.recipes import PAPER, QUICK
 from outtakes.policy.act.policy import ActConfig, ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.pairs import Pairs
-from outtakes.ranking.attention.ranker import score_run
+from outtakes.ranking.attention.ranker import AttentionRanker
 from tests.slow_ranking import divergences
 
 ALONE = "the whole policy for every (failure, time, success), one at a time"
@@ -89,27 +89,27 @@ def quick(frames: tuple[int, int] = (45, 80)) -> Ranking:
         frames: of a demonstration, fewest and most.
     """
     demos = make_demos(100, np.random.default_rng(0).integers(*frames, size=100, endpoint=True))
-    agent = make_agent(QUICK.act, demos)
-    checkpoint = _checkpoint(agent, demos)
+    agent, policy = make_agent(QUICK.policy, demos)
+    checkpoint, ranker = _checkpoint(agent, policy, demos), AttentionRanker()
 
     def ours() -> None:
-        score_run(checkpoint, demos)
+        ranker.score(checkpoint, demos)
 
     return Ranking(
         "ranking, quick recipe, 50 × 50, exact",
         ours,
         int(demos.lengths[~demos.successes].sum()) * 50,
-        _plain(agent, demos, frames=4, successes=50),
+        _plain(agent, policy, demos, frames=4, successes=50),
         ("at least 8 times and at most 60 s", "none named"),
     )
 
 
 def paper() -> Ranking:
     """Paper recipe: 2 frames of one failure × 50 successes; the plain ones on a frame × 2."""
-    demos = make_demos(51, 2, failures=1, cameras=PAPER.act.cameras)
-    agent = make_agent(PAPER.act, demos)
-    failure, own, others = _first_failure(agent, demos)
-    discrepancy = Discrepancy(agent, others, Budget.of("cpu"))
+    demos = make_demos(51, 2, failures=1, cameras=PAPER.policy.cameras)
+    agent, policy = make_agent(PAPER.policy, demos)
+    failure, own, others = _first_failure(policy, demos)
+    discrepancy = Discrepancy(agent, policy, others, Budget.of("cpu"))
     pairs = Pairs.every(len(failure), len(others))
 
     def ours() -> None:
@@ -119,14 +119,16 @@ def paper() -> Ranking:
         "ranking, paper recipe, 1 × 50, exact",
         ours,
         len(failure) * len(others),
-        _plain(agent, demos, frames=1, successes=2),
+        _plain(agent, policy, demos, frames=1, successes=2),
         ("at least 4 times; at least 50 % of the matrix peak", "none named"),
     )
 
 
-def _plain(agent: Agent, demos: DemoSet, *, frames: int, successes: int) -> tuple[Plain, Plain]:
+def _plain(
+    agent: Agent, policy: ActPolicy, demos: DemoSet, *, frames: int, successes: int
+) -> tuple[Plain, Plain]:
     """Both plain rankings of so many frames of the first failure beside so many successes."""
-    failure, own, others = _first_failure(agent, demos)
+    failure, own, others = _first_failure(policy, demos)
     part, sample = _first_frames(failure, frames), others[:successes]
     steps = int(demos.lengths[~demos.successes].sum())
 
@@ -143,37 +145,36 @@ def _plain(agent: Agent, demos: DemoSet, *, frames: int, successes: int) -> tupl
     )
 
 
-def make_agent(config: ActConfig, demos: DemoSet) -> Agent:
+def make_agent(config: ActConfig, demos: DemoSet) -> tuple[Agent, ActPolicy]:
     """An untrained policy whose PB table is random: its arithmetic is that of a trained one."""
     policy = ActPolicy(config, Sizes(len(demos), STATE, ENVIRONMENT_STATE, ACTION))
     assert policy.bias is not None
     torch.nn.init.normal_(policy.bias.table, generator=torch.Generator().manual_seed(0))
-    return Agent(policy, Normalizer.of(demos), None)
+    return Agent(policy, Normalizer.of(demos)), policy
 
 
-def _checkpoint(agent: Agent, demos: DemoSet) -> Checkpoint:
-    policy = agent.policy
+def _checkpoint(agent: Agent, policy: ActPolicy, demos: DemoSet) -> Checkpoint:
     tensors = {f"policy.{name}": tensor for name, tensor in policy.state_dict().items()}
     tensors |= {f"normalizer.{n}": tensor for n, tensor in agent.normalizer.tensors().items()}
     return Checkpoint(
         step=0,
         seed=0,
-        act=policy.config,
+        config=policy.config,
         sizes=policy.sizes,
         dataset=demos.name,
         content_hash=demos.content_hash,
         episodes=tuple(demos.episode_indices.tolist()),
         successes=tuple(demos.successes.tolist()),
-        settings={},
+        training={},
         commit="",
         tensors=tensors,
     )
 
 
-def _first_failure(agent: Agent, demos: DemoSet) -> tuple[Demo, Tensor, Tensor]:
+def _first_failure(policy: ActPolicy, demos: DemoSet) -> tuple[Demo, Tensor, Tensor]:
     """The first failure, its PB, and those of every success."""
-    assert agent.policy.bias is not None
-    table, row = agent.policy.bias.table.detach(), int(np.argmin(demos.successes))
+    assert policy.bias is not None
+    table, row = policy.bias.table.detach(), int(np.argmin(demos.successes))
     return demos[row], table[row], table[demos.successes]
 
 

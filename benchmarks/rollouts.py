@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from outtakes.evaluation.rollout import roll_out
-from outtakes.recipes import QUICK, Recipe
-from outtakes.stages import record
 
 from benchmarks.side_by_side import Row, Side, compare
 from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.controller import ROWS, ChunkController
+from outtakes.evaluation.rolling_out import roll_out
 from outtakes.evaluation.rollouts import Rollout
+from outtakes.experiments.datasets import record
+from outtakes.experiments.recipes import QUICK, Recipe
 from outtakes.policy.agent import Agent
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.robosuite.lift import Lift, build_robosuite_lift
@@ -39,8 +39,7 @@ def trained_agent(folder: Path, demos: DemoSet) -> Agent:
     checkpoint = train(
         demos.subset([int(e) for e in demos.episode_indices[demos.successes]]),
         folder / "run",
-        act=replace(RECIPE.act, condition="none"),
-        loss=RECIPE.loss,
+        policy=replace(RECIPE.policy, condition="none"),
         config=RECIPE.train,
         seed=0,
     )

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from outtakes.recipes import QUICK
 
 from benchmarks.objects import make_demos
 from benchmarks.ranking import make_agent
 from benchmarks.training import make_learner, step_of
+from outtakes.experiments.recipes import QUICK
 from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.pairs import Pairs
@@ -47,10 +47,10 @@ def _ranking_of(count: int) -> dict[str, float]:
 def rank_once(count: int) -> tuple[float, float, float]:
     """Seconds of the whole ranking, peak memory in MB, and peak memory before it began."""
     demos = make_demos(count, FRAMES)
-    agent = make_agent(QUICK.act, demos)
-    assert agent.policy.bias is not None
-    table = agent.policy.bias.table.detach()
-    scan = Discrepancy(agent, table[demos.successes], Budget.of("cpu"))
+    agent, policy = make_agent(QUICK.policy, demos)
+    assert policy.bias is not None
+    table = policy.bias.table.detach()
+    scan = Discrepancy(agent, policy, table[demos.successes], Budget.of("cpu"))
     failures = np.flatnonzero(~demos.successes)
     timed = failures[:_FAILURES_TIMED]
     before = _peak_mb()

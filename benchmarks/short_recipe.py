@@ -16,15 +16,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from outtakes.arms import Arm, jobs_of, run_all
-from outtakes.recipes import QUICK, Recipe
-from outtakes.stages import record
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_difference, success_rate
+from outtakes.experiments.arm import Arm, act_arm, bias_arm
+from outtakes.experiments.datasets import record
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.recipes import QUICK, Recipe
+from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.sim.initial_states import InitialStates, Stream
 
 CANDIDATES = {
@@ -46,13 +48,13 @@ def demonstrations(folder: Path, seed: int) -> DemoSet:
     return read_dataset(root, Reading(cameras=(), image_size=QUICK.image_size))
 
 
-def arms_of(demos: DemoSet) -> list[Arm]:
+def arms_of(recipe: Recipe, demos: DemoSet) -> list[Arm]:
     """ACT on the successes, and PB with the KL term on everything."""
     successes = demos.episodes(Outcome.SUCCESS)
     everything = [int(e) for e in demos.episode_indices]
     return [
-        Arm("act", "ACT, successes", "none", successes),
-        Arm("pb-kl", "PB and KL, all", "pb", everything),
+        act_arm(recipe, "act", "ACT, successes", successes),
+        bias_arm(recipe, "pb-kl", "PB and KL, all", everything),
     ]
 
 
@@ -60,12 +62,15 @@ def success_rates(
     demos: DemoSet, recipe: Recipe, seeds: Sequence[int], out: Path
 ) -> dict[str, np.ndarray]:
     """Arm and steering -> (seeds, rollouts) bool."""
-    log = run_all(jobs_of(arms_of(demos), seeds, demos, recipe, out, "cpu"), workers=2)
-    return {arm: _table(log, arm, seeds) for arm in dict.fromkeys(r.arm for r in log.rollouts)}
+    lab = Lab(recipe, out, workers=2)
+    log = run_jobs(lab, jobs_of(lab, arms_of(recipe, demos), seeds, demos, recipe.evaluation))
+    return {
+        arm: _table(log, arm, seeds) for arm in dict.fromkeys(r.treatment for r in log.rollouts)
+    }
 
 
 def _table(log: RolloutLog, arm: str, seeds: Sequence[int]) -> np.ndarray:
-    mine = [r for r in log.rollouts if r.arm == arm]
+    mine = [r for r in log.rollouts if r.treatment == arm]
     return np.array(
         [
             [r.success for r in sorted(mine, key=lambda r: r.initial_state) if r.seed == seed]

@@ -19,16 +19,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from outtakes.arms import Arm, mean_of
-from outtakes.ledger import write_tables
-from outtakes.recipes import QUICK, Recipe, on_task
-from outtakes.stages import Lab, collect_dataset, read_demos, run_arms
-from outtakes.study import BASELINE, RANKED, control_arms, experiment_1_arms
 from PIL import Image
 
 from outtakes.data.demo import Outcome
 from outtakes.data.reading import Reading
 from outtakes.evaluation.comparison import compare
+from outtakes.evaluation.rollouts import treatment
+from outtakes.experiments.arm import act_arm
+from outtakes.experiments.datasets import collect_dataset, read_demos
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.recipes import QUICK, Recipe, on_task
+from outtakes.experiments.steps import jobs_of, run_jobs
+from outtakes.experiments.study import BASELINE, RANKED, control_arms, experiment_1_arms
+from outtakes.experiments.tables import write_tables
 from outtakes.sim.collect import CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
@@ -106,8 +109,9 @@ def tune(out: Path, task: str, steps: int) -> None:
         rollouts=30,
     )
     demos = read_demos(_lab(recipe, out), collect_dataset(_lab(recipe, out)))
-    arm = Arm(f"act-{steps}", f"ACT, {steps} steps", "none", demos.episodes(Outcome.SUCCESS))
-    run_arms(_lab(recipe, out), demos, [arm], TUNING_SEEDS)
+    arm = act_arm(recipe, f"act-{steps}", f"ACT, {steps} steps", demos.episodes(Outcome.SUCCESS))
+    lab = _lab(recipe, out)
+    run_jobs(lab, jobs_of(lab, [arm], TUNING_SEEDS, demos, recipe.evaluation))
 
 
 def compare_arms(out: Path, task: str, steps: int) -> None:
@@ -115,9 +119,10 @@ def compare_arms(out: Path, task: str, steps: int) -> None:
     lab = _lab(replace(_recipe(task, steps), rollouts=50), out)
     demos = read_demos(lab, collect_dataset(lab))
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
-    arms = experiment_1_arms(successes, failures) + control_arms(successes, failures)
-    log = run_arms(lab, demos, arms, REPORTED_SEEDS)
-    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=mean_of(RANKED))
+    arms = experiment_1_arms(lab.recipe, successes, failures)
+    arms += control_arms(lab.recipe, successes, failures)
+    log = run_jobs(lab, jobs_of(lab, arms, REPORTED_SEEDS, demos, lab.recipe.evaluation))
+    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=treatment(RANKED, "mean"))
     log.save(out / "rollouts.parquet")
     comparison.save(out / "experiment-1.json")
     write_tables(lab, {"experiment-1": comparison}, {"experiment-1": arms})

@@ -33,7 +33,7 @@ from outtakes.experiments.datasets import (
     load_selection,
 )
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
-from outtakes.experiments.lab import Lab, Progress, named_device
+from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.recipes import recipe as named_recipe
 from outtakes.experiments.runs import ROLLOUTS
@@ -43,6 +43,7 @@ from outtakes.experiments.study import StudyPlan
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.progress import Progress
 from outtakes.ranking import scores as scoring
 from outtakes.ranking.attention.ranker import AttentionRanker
 from outtakes.ranking.ranker import Ranker, ranker

@@ -61,7 +61,7 @@ class Take:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Name for people."""
         if self.score is None:
             return f"{self.episode} · {self.outcome}"
         return f"{self.episode} · {self.outcome} · rank {self.rank} · {self.score_words}"
@@ -80,12 +80,12 @@ class Takes:
 
     @property
     def score_label(self) -> str:
-        """Of the scores in a table."""
+        """Heading of the scores in a table."""
         return f"{self.measure.symbol} ({self.measure.unit})" if self.measure else "Score"
 
     @property
     def curve_label(self) -> str:
-        """Of the scores over time."""
+        """Name of the scores over time."""
         if self.measure is None:
             return ""
         return f"{self.measure.name.capitalize()}, {self.measure.unit}"

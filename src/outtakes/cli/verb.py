@@ -27,7 +27,7 @@ class Verb:
     """Print one JSON object on standard output and nothing else there."""
 
     def run(self, console: Console) -> None:
-        """Do it."""
+        """The verb's work; it tells the console what it came to."""
         raise SystemExit(f"{type(self).__name__} does nothing")
 
     def settings(self) -> Recipe:

@@ -9,9 +9,10 @@ from typing import Literal
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot import read_dataset, write_dataset
 from outtakes.errors import ArtifactError, DatasetError
-from outtakes.experiments.lab import Lab, Progress, cores
+from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
 from outtakes.experiments.recipes import adapt
+from outtakes.progress import Progress
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
 from outtakes.sim.collect import CollectConfig, collect

@@ -7,7 +7,7 @@ each as it is finished. Which executor ran a job does not show in what it left.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,9 +19,7 @@ from outtakes.errors import ArtifactError
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.runs import Job, do, is_done, rollouts_of
 from outtakes.processes import workers as worker_processes
-
-Progress = Callable[[int, int, str], None]
-"""Called with (runs done, runs in all, what was done last)."""
+from outtakes.progress import Progress
 
 SEEDS_TOGETHER = 5
 """Seeds of one arm trained as one program, where they can be; more gain little."""
@@ -85,7 +83,7 @@ def run_all(
     Args:
         jobs: what to run.
         executor: where; chosen by `executor_for` when None.
-        progress: told at the start and after every run.
+        progress: told at the start, and after every run what was done last.
 
     Raises:
         ArtifactError: when there is no job.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,8 @@ from outtakes.data.reading import Reading
 from outtakes.errors import MachineError
 from outtakes.experiments.recipes import Recipe
 from outtakes.files import read_json, write_json
+from outtakes.progress import Progress
 
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what)."""
 DURATIONS = "durations.json"
 
 

@@ -17,12 +17,13 @@ from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_success
 from outtakes.experiments.executor import executor_for, run_all
-from outtakes.experiments.lab import Lab, Progress
+from outtakes.experiments.lab import Lab
 from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import Job, train
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.kinds import config_class, kinds
+from outtakes.progress import Progress
 from outtakes.selection.select import Selection
 from outtakes.sim.environment import make_environment
 from outtakes.training.monitor import open_monitor

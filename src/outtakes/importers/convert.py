@@ -20,11 +20,11 @@ from outtakes.importers.manifest import Imported, Manifest, Skipped
 from outtakes.importers.options import ImportOptions
 from outtakes.importers.source import Facts, Glance, Source
 from outtakes.importers.staging import Part, Staging, open_staging, put_in_place
+from outtakes.progress import Progress
 
 PART = 10
 """Demonstrations converted between two points from which an interrupted import goes on."""
 
-Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
 
 

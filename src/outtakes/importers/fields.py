@@ -114,7 +114,7 @@ def _width(array: Stored) -> int:
 
 
 def _numbers(array: Stored) -> np.ndarray:
-    """(T, d) float32."""
+    """The array as numbers, (T, d) float32."""
     with np.errstate(over="ignore"):
         values = array.read().astype(np.float32)
     sound = np.isfinite(values).reshape(len(values), -1).all(axis=1)

@@ -37,7 +37,7 @@ class Stored:
         return self.shape[0] if self.shape else 0
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
-        """These rows.
+        """The values of these rows.
 
         Raises:
             DatasetError: when they are damaged or larger than memory.

@@ -52,7 +52,7 @@ class Manifest:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """Summary for people."""
         sources = Counter((entry.outcome, entry.outcome_source) for entry in self.imported)
         told = [f"  {n} {outcome} by {source}" for (outcome, source), n in sorted(sources.items())]
         left_out = [f"  {entry.demo}: {entry.reason}" for entry in self.skipped]
@@ -70,7 +70,7 @@ class Manifest:
 
     @property
     def content(self) -> dict[str, Any]:
-        """For programs."""
+        """Summary for programs."""
         return {
             "source": str(self.source.absolute()),
             "format": self.facts.format,

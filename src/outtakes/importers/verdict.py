@@ -33,7 +33,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """In words."""
+        """The outcome it stands for."""
         return Outcome.of(self.success)
 
     def column(self, length: int) -> np.ndarray:

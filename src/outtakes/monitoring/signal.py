@@ -31,7 +31,7 @@ class Signal(ABC):
 
 
 def signals() -> list[str]:
-    """Names of all signals."""
+    """The names of all signals."""
     return extensions.names(GROUP, _BUILT_IN)
 
 

@@ -73,7 +73,7 @@ class Checkpoint:
         return Normalizer.from_tensors(self.owned("normalizer"))
 
     def agent(self, device: torch.device | str = "cpu") -> Agent:
-        """Ready to act.
+        """The agent, ready to act.
 
         Raises:
             CheckpointError: when nothing was learnt that could steer the policy.

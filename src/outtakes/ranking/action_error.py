@@ -14,8 +14,9 @@ from outtakes.data.normalize import Moments
 from outtakes.errors import CheckpointError
 from outtakes.policy.agent import Agent
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure, Needs
-from outtakes.ranking.ranker import Progress, Ranker, RunScores, check_same_data
+from outtakes.ranking.ranker import Ranker, RunScores, check_same_data
 
 _FRAMES_AT_ONCE = 64
 
@@ -60,7 +61,7 @@ class ActionErrorRanker(Ranker):
             values.append(float(errors.mean()))
             over_time.append(errors.mean(axis=1).filled(np.nan))
             if progress:
-                progress(done + 1, len(failures))
+                progress(done + 1, len(failures), "rank")
         return RunScores(
             seed=run.seed,
             failures=tuple(failures),

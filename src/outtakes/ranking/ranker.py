@@ -7,7 +7,7 @@ group `outtakes.rankers`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,10 +18,8 @@ from outtakes import extensions
 from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, DatasetError
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure
-
-Progress = Callable[[int, int], None]
-"""Called with (failures scored, failures in all)."""
 
 GROUP = "outtakes.rankers"
 """Entry point group that other packages add to: name -> a `Ranker` class."""
@@ -84,7 +82,7 @@ class Ranker(ABC):
             run: trained as `measure.needs` says.
             demos: the dataset it was trained on.
             device: where to compute.
-            progress: told how far it is.
+            progress: told of every failure that is scored.
 
         Raises:
             CheckpointError: when the run is of another kind or of other data.

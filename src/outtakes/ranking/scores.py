@@ -13,6 +13,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
 from outtakes.files import load_json, write_json
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, Measure
 from outtakes.ranking.ranker import Plane, Ranker, RunScores
 
@@ -202,7 +203,7 @@ def rank(
     demos: DemoSet,
     *,
     device: str = "cpu",
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """Score every failure by these runs, one a seed, taken one at a time.
 
@@ -211,7 +212,7 @@ def rank(
         runs: trained as its measure needs.
         demos: the dataset they were trained on.
         device: where to compute.
-        progress: told (done, total, what) of every run.
+        progress: told of every run.
 
     Raises:
         ArtifactError: when runs scored different episodes, or one seed appears twice.

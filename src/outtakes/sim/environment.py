@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Protocol
 
 import numpy as np
 
-from outtakes.errors import UnknownName
+from outtakes import extensions
 from outtakes.sim.metaworld.instructions import METAWORLD_ENVIRONMENTS
 from outtakes.sim.operators.demonstrator import Demonstrator
 
+GROUP = "outtakes.tasks"
+"""Entry point group that other packages add to: name -> `(horizon | None) -> Environment`."""
 _ROBOSUITE = {
-    "lift": ("lift", "Lift"),
-    "stack": ("stack", "Stack"),
-    "pick-place-can": ("pick_place_can", "PickPlaceCan"),
-    "door": ("door", "Door"),
-    "nut-assembly-square": ("nut_assembly_square", "NutAssemblySquare"),
+    "lift": "outtakes.sim.robosuite.lift:Lift",
+    "stack": "outtakes.sim.robosuite.stack:Stack",
+    "pick-place-can": "outtakes.sim.robosuite.pick_place_can:PickPlaceCan",
+    "door": "outtakes.sim.robosuite.door:Door",
+    "nut-assembly-square": "outtakes.sim.robosuite.nut_assembly_square:NutAssemblySquare",
 }
-"""Name -> module in outtakes.sim.robosuite and class."""
-ENVIRONMENTS = (*_ROBOSUITE, *METAWORLD_ENVIRONMENTS)
-"""Names that `make_environment` knows."""
+_METAWORLD = "outtakes.sim.metaworld.sawyer:MetaWorldTask"
+_BUILT_IN = {**_ROBOSUITE, **dict.fromkeys(METAWORLD_ENVIRONMENTS, _METAWORLD)}
+
+
+def environments() -> list[str]:
+    """Names of all simulated tasks."""
+    return extensions.names(GROUP, _BUILT_IN)
 
 
 class Environment(Protocol):
@@ -86,18 +91,12 @@ def make_environment(name: str, *, horizon: int | None = None) -> Environment:
     """Build an environment by name; building a second one is cheap.
 
     Args:
-        name: one of `ENVIRONMENTS`.
+        name: one of `environments()`.
         horizon: control steps after which a rollout counts as failed; the task's own when None.
 
     Raises:
         UnknownName: when there is none of that name.
     """
-    if name not in ENVIRONMENTS:
-        raise UnknownName("environment", name, ENVIRONMENTS)
     # Imports the simulator, which takes seconds.
-    if name in METAWORLD_ENVIRONMENTS:
-        from outtakes.sim.metaworld.sawyer import MetaWorldTask
-
-        return MetaWorldTask(name, horizon)
-    module, environment = _ROBOSUITE[name]
-    return getattr(import_module(f"outtakes.sim.robosuite.{module}"), environment)(horizon)
+    build = extensions.load("environment", name, GROUP, _BUILT_IN)
+    return build(name, horizon) if name in METAWORLD_ENVIRONMENTS else build(horizon)

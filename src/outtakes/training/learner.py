@@ -110,7 +110,7 @@ class Learner:
         return self.data.batch(stack_samples(draws), self.policy.chunk)
 
     def _losses_of(self, batch: Batch) -> Losses:
-        """(n,) of each part."""
+        """The losses of the policies, (n,) of each part."""
         if len(self.policies) > 1:
             with self._precision():
                 return Losses(*_of_each(self._losses, self._parameters, batch))

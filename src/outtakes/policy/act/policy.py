@@ -375,7 +375,7 @@ class ActPolicy(Policy):
         Raises:
             CheckpointError: when there is no success among them.
         """
-        if self.bias is not None:
+        if memory:
             self.bank = Bank(**memory)
 
     def begin(self, first: Observation, steering: str = "") -> Steering:

@@ -30,7 +30,7 @@ class Budget:
 
     @staticmethod
     def of(device: torch.device | str) -> Budget:
-        """On a CPU a pass stays near the caches; a GPU wants many pairs at once."""
+        """What suits a device: a pass near the caches of a CPU, many pairs at once on a GPU."""
         if torch.device(device).type == "cpu":
             return Budget(held=256 << 20, working_set=16 << 20)
         return Budget(held=2 << 30, working_set=1 << 30)

@@ -10,11 +10,12 @@ from outtakes.errors import CheckpointError, DatasetError
 from outtakes.policy.act.policy import ActPolicy
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.policy import Policy
+from outtakes.progress import Progress
 from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.pairs import Pairs, check_count
 from outtakes.ranking.measure import ATTENTION
-from outtakes.ranking.ranker import Plane, Progress, Ranker, RunScores, check_same_data
+from outtakes.ranking.ranker import Plane, Ranker, RunScores, check_same_data
 
 
 class AttentionRanker(Ranker):
@@ -66,7 +67,7 @@ class AttentionRanker(Ranker):
             over_time.append(drawn.over_time(divergences))
             distances[done] = drawn.by_success(divergences)
             if progress:
-                progress(done + 1, len(failures))
+                progress(done + 1, len(failures), "rank")
         return RunScores(
             seed=run.seed,
             failures=tuple(failure.episode_index for failure in failures.values()),

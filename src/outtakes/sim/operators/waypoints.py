@@ -36,7 +36,7 @@ class View:
 
     @classmethod
     def of(cls, observation: Mapping[str, np.ndarray]) -> View:
-        """From what `Environment.observe` gives."""
+        """The view in what `Environment.observe` gives."""
         state = observation["observation.state"].astype(np.float64)
         objects = observation["observation.environment_state"].astype(np.float64)
         return cls(hand=state[7:10], turn=state[10:13], objects=objects)

@@ -9,13 +9,13 @@ from pathlib import Path
 from outtakes.data.lerobot import check_free, write_dataset
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError
+from outtakes.progress import Progress
 from outtakes.sim.collect import check_cameras, film
 from outtakes.sim.environment import Environment, make_environment
 from outtakes.sim.person.preferences import PersonConfig
 from outtakes.sim.person.takes import Take, open_takes
 
 Say = Callable[[str], None]
-Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
 
 

@@ -1,0 +1,13 @@
+"""How long work tells of its progress."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called as work goes on."""
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """So many done of a total; `what` says of what, for people."""
+        ...
