@@ -85,7 +85,17 @@ def test_one_decoder_layer_with_bias_is_refused_with_the_reason():
     assert small_act(decoder_layers=1, condition="none").decoder_layers == 1
 
 
-@pytest.mark.parametrize("changes", [{"width": 18}, {"dropout": 1.0}, {"chunk": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 18},
+        {"dropout": 1.0},
+        {"chunk": 0},
+        {"pb_learning_rate": -1.0},
+        {"backbone_scale": -0.1},
+        {"condition": "bias"},
+    ],
+)
 def test_settings_that_cannot_work_are_refused(changes):
     with pytest.raises(ConfigError):
         small_act(**changes)
