@@ -12,6 +12,7 @@ from outtakes.policy.act.policy import ActConfig, ActPolicy
 from outtakes.policy.act.bias import ParametricBias
 from outtakes.policy.act.loss import LossConfig
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.policy import Policy, PolicyConfig
 from outtakes.training.config import TrainConfig
 from outtakes.training.trainer import Monitor, train
 
@@ -63,6 +64,8 @@ def small_act(**changes) -> ActConfig:
         "feed_forward": 24,
         "dropout": 0.0,
         "use_vae": False,
+        "loss": LossConfig(kl_weight=0.1),
+        "pb_learning_rate": 1e-2,
     }
     return ActConfig(**(settings | changes))
 
@@ -73,7 +76,6 @@ def small_train(**changes) -> TrainConfig:
         "steps": 4,
         "batch_size": 4,
         "learning_rate": 1e-2,
-        "pb_learning_rate": 1e-2,
         "save_every": 1000,
         "log_every": 1,
     }
@@ -84,8 +86,7 @@ def train_small(
     run: Path,
     demos: DemoSet | None = None,
     *,
-    act: ActConfig | None = None,
-    loss: LossConfig | None = None,
+    policy: PolicyConfig | None = None,
     seed: int = 0,
     monitor: Monitor | None = None,
     **changes,
@@ -94,17 +95,16 @@ def train_small(
     return train(
         demos or make_demos(),
         run,
-        act=act or small_act(),
-        loss=loss or LossConfig(kl_weight=0.1),
+        policy=policy or small_act(),
         config=small_train(**changes),
         seed=seed,
         monitor=monitor,
     )
 
 
-def bias_of(policy: ActPolicy) -> ParametricBias:
+def bias_of(policy: Policy) -> ParametricBias:
     """The parametric bias of a policy that has one."""
-    assert policy.bias is not None
+    assert isinstance(policy, ActPolicy) and policy.bias is not None
     return policy.bias
 
 

@@ -36,7 +36,7 @@ from outtakes.selection.select import Choice, Selection, select
 from outtakes.stages import Lab
 from outtakes.triage import BASELINE, ActionErrors
 from tests.demos import make_demos, train_small
-from tests.selection.rankings import SUCCESSES, make_scores
+from tests.ranking.rankings import SUCCESSES, make_scores
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

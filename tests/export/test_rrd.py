@@ -25,7 +25,7 @@ from tests.commands import done, fingerprint, refused
 from tests.data.test_damage import cut_in_half, only
 from tests.export.conftest import ROBOT
 from tests.export.test_dataset import as_one_stream, shorten
-from tests.selection.rankings import make_scores
+from tests.ranking.rankings import make_scores
 
 FAILURES = {1: 2.0, 5: 1.0}
 """Failure of `arm` -> K̄."""

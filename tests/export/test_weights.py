@@ -17,7 +17,7 @@ from outtakes.ranking.scores import FailureScore, Scores
 from outtakes.selection.select import Selection, select
 from outtakes.selection.weights import weigh
 from tests.demos import make_demos
-from tests.selection.rankings import make_scores
+from tests.ranking.rankings import make_scores
 
 FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 

@@ -7,9 +7,10 @@ import torch
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
-from outtakes.errors import ConfigError
-from outtakes.policy.agent import Agent, Steering
+from outtakes.errors import ConfigError, UnknownName
+from outtakes.policy.agent import Agent
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.policy import Steering
 from tests import naive
 from tests.demos import make_demos, small_act, train_small
 
@@ -21,6 +22,12 @@ def first_observations(demos: DemoSet, episodes: list[int]) -> dict[str, np.ndar
         "observation.environment_state": demos.environment_state[rows],
     }
     return raw | {f"observation.images.{c}": frames[rows] for c, frames in demos.images.items()}
+
+
+def condition(steering: Steering) -> torch.Tensor:
+    """(B, L, P) what steers."""
+    assert steering.condition is not None
+    return steering.condition
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,7 @@ def test_its_parametric_bias_is_that_of_the_training_table(run, agent):
     steering = agent.begin(first_observations(demos, episodes))
     table = Checkpoint.load(run).tensors["policy.bias.table"]
     assert table.abs().sum() > 0
-    assert torch.equal(steering.bias, table[torch.from_numpy(demos.successes)])
+    assert torch.equal(condition(steering), table[torch.from_numpy(demos.successes)])
 
 
 def test_every_row_retrieves_for_itself(agent):
@@ -60,7 +67,7 @@ def test_every_row_retrieves_for_itself(agent):
     assert together.episodes.tolist() == episodes
     for row, episode in enumerate(episodes):
         alone = agent.begin(first_observations(demos, [episode]))
-        assert torch.equal(alone.bias[0], together.bias[row])
+        assert torch.equal(condition(alone)[0], condition(together)[row])
 
 
 def test_failures_are_never_retrieved(agent):
@@ -69,19 +76,38 @@ def test_failures_are_never_retrieved(agent):
     assert set(steering.episodes) <= set(demos.episodes(Outcome.SUCCESS))
 
 
-def test_neighbours_are_averaged(run, agent):
+def test_the_mean_of_all_successes_can_steer(run, agent):
     demos = make_demos()
     raw = first_observations(demos, [0, 4])
-    mean = Checkpoint.load(run).tensors["policy.bias.table"][torch.from_numpy(demos.successes)]
-    steering = agent.begin(raw, neighbours=0)
-    assert torch.allclose(steering.bias, mean.mean(dim=0).expand(2, -1, -1), atol=1e-7)
+    own = Checkpoint.load(run).tensors["policy.bias.table"][torch.from_numpy(demos.successes)]
+    steering = agent.begin(raw, "mean")
+    assert torch.allclose(condition(steering), own.mean(dim=0).expand(2, -1, -1), atol=1e-7)
     assert steering.episodes.tolist() == [0, 4]
+
+
+def test_zero_steers_as_no_bias_does(agent):
+    raw = first_observations(make_demos(), [0, 4])
+    steering = agent.begin(raw, "zero")
+    assert steering.episodes.tolist() == [-1, -1]
+    unsteered = agent.predict(raw, Steering(None, steering.episodes))
+    assert np.array_equal(agent.predict(raw, steering), unsteered)
+    assert np.abs(agent.predict(raw, agent.begin(raw)) - unsteered).max() > 1e-4
+
+
+def test_without_a_word_the_nearest_success_steers(agent):
+    raw = first_observations(make_demos(), [0, 2, 4])
+    assert torch.equal(condition(agent.begin(raw)), condition(agent.begin(raw, "nearest")))
+
+
+def test_an_unknown_steering_is_refused_with_the_list(agent):
+    with pytest.raises(UnknownName, match="choose one of mean, nearest, nearest-<n>, zero"):
+        agent.begin(first_observations(make_demos(), [0]), "farthest")
 
 
 def test_retrieval_through_a_camera(tmp_path):
     demos = make_demos(2, 1, camera=True)
     act = small_act(cameras=("overhead",))
-    train_small(tmp_path, demos, act=act, steps=1, batch_size=2)
+    train_small(tmp_path, demos, policy=act, steps=1, batch_size=2)
     agent = Checkpoint.load(tmp_path).agent()
     raw = first_observations(demos, demos.episodes(Outcome.SUCCESS))
     blind = {name: np.zeros_like(array) for name, array in raw.items() if "images" not in name}
@@ -102,7 +128,7 @@ def test_actions_are_those_of_the_paper_in_the_units_of_the_robot(run, agent):
         environment_state = normalizer.environment_state.standardise(
             torch.from_numpy(raw["observation.environment_state"][row])
         )
-        seen = (state.numpy(), environment_state.numpy(), steering.bias[row].double().numpy())
+        seen = (state.numpy(), environment_state.numpy(), condition(steering)[row].double().numpy())
         standardised, _ = naive.act(parameters, policy.config, *seen)
         assert chunks.dtype == np.float32
         assert np.allclose(chunks[row], standardised * deviation + mean, atol=1e-5)
@@ -111,24 +137,24 @@ def test_actions_are_those_of_the_paper_in_the_units_of_the_robot(run, agent):
 def test_another_bias_is_another_action(agent):
     raw = first_observations(make_demos(), [0])
     steering = agent.begin(raw)
-    pushed = Steering(steering.bias + 1, steering.episodes)
+    pushed = Steering(condition(steering) + 1, steering.episodes)
     assert np.abs(agent.predict(raw, steering) - agent.predict(raw, pushed)).max() > 1e-3
 
 
-@pytest.mark.parametrize("condition", ["label", "none"])
-def test_without_parametric_bias_nothing_is_retrieved(tmp_path, condition):
-    checkpoint = train_small(tmp_path, act=small_act(condition=condition), steps=1)
+@pytest.mark.parametrize("told_by", ["label", "none"])
+def test_without_parametric_bias_nothing_is_retrieved(tmp_path, told_by):
+    checkpoint = train_small(tmp_path, policy=small_act(condition=told_by), steps=1)
     agent = Checkpoint.load(tmp_path).agent()
     raw = first_observations(make_demos(), [0, 2])
     steering = agent.begin(raw)
-    assert checkpoint.bank() is None and agent.bank is None
-    assert steering.bias is None
+    assert not checkpoint.owned("memory")
+    assert steering.condition is None
     assert steering.episodes.tolist() == [-1, -1]
     assert agent.predict(raw, steering).shape == (2, 5, 2)
 
 
 def test_it_acts_without_dropout(tmp_path):
-    train_small(tmp_path, act=small_act(dropout=0.5), steps=1)
+    train_small(tmp_path, policy=small_act(dropout=0.5), steps=1)
     agent = Checkpoint.load(tmp_path).agent()
     raw = first_observations(make_demos(), [0, 2])
     steering = agent.begin(raw)

@@ -15,7 +15,7 @@ from outtakes.data.layout import read_layout
 from tests.review.coded import CAMERAS, FPS, LENGTHS, READ_CODE
 from tests.review.many import repeated
 from tests.review.served import Served
-from tests.selection.rankings import make_scores
+from tests.ranking.rankings import make_scores
 
 SHOWN = "#cameras video:not(.spare), #cameras img"
 

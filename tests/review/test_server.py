@@ -19,7 +19,7 @@ from outtakes.review.sidecars import Sidecars
 from outtakes.review.video_range import LONGEST_PIECE, video_response
 from tests.review.coded import CAMERAS, LENGTHS, coded_frame
 from tests.review.served import Served
-from tests.selection.rankings import make_scores
+from tests.ranking.rankings import make_scores
 
 PATHS = ("", "page.js", "episodes", "decisions", "changes", "undo", "videos/0", "pictures/0/0/0")
 

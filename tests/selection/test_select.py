@@ -4,7 +4,7 @@ import pytest
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
 from outtakes.selection.select import Choice, Selection, select
-from tests.selection.rankings import SUCCESSES, make_scores
+from tests.ranking.rankings import SUCCESSES, make_scores
 
 RANKING = [6, 1, 3, 4, 2, 0, 5]
 

@@ -5,31 +5,34 @@ import pytest
 import torch
 
 from outtakes.policy.act.loss import LossConfig
+from outtakes.policy.act.policy import ActConfig
 from outtakes.training.learner import Learner
 from tests.demos import make_demos, small_act, small_train
 
 STEPS = 300
 
 
+def make_learner(act: ActConfig, **changes) -> Learner:
+    return Learner(make_demos(), act, small_train(**changes), (0,), torch.device("cpu"))
+
+
 def loss_curve(precision: str, **act) -> np.ndarray:
-    """Total loss of every step of a run that learns."""
-    config = small_train(precision=precision, steps=STEPS, learning_rate=3e-4, batch_size=16)
-    learner = Learner(
-        make_demos(),
-        small_act(**act),
-        LossConfig(kl_weight=0.01),
-        config,
-        (0,),
-        torch.device("cpu"),
+    """Imitation loss of every step of a run that learns."""
+    learner = make_learner(
+        small_act(loss=LossConfig(kl_weight=0.01), **act),
+        precision=precision,
+        steps=STEPS,
+        learning_rate=3e-4,
+        batch_size=16,
     )
-    losses = []
+    curve = []
     for _ in range(STEPS):
         batch = learner.batch(learner.step)
-        loss, finite = learner.differentiate(batch)
+        losses, finite = learner.differentiate(batch)
         assert bool(finite.all())
         learner.move(batch)
-        losses.append(float(loss.action.detach()))
-    return np.array(losses)
+        curve.append(float(losses.parts["loss/action_l1"].detach()))
+    return np.array(curve)
 
 
 @pytest.mark.parametrize("act", [{}, {"use_vae": True, "dropout": 0.1, "width": 32}])
@@ -43,12 +46,10 @@ def test_the_loss_curve_in_bf16_stays_within_one_percent(act):
 
 
 def test_weights_and_moments_stay_in_fp32():
-    config = small_train(precision="bf16")
-    act = small_act(use_vae=True, dropout=0.1)
-    learner = Learner(make_demos(), act, LossConfig(), config, (0,), torch.device("cpu"))
+    learner = make_learner(small_act(use_vae=True, dropout=0.1), precision="bf16")
     batch = learner.batch(0)
-    loss, _ = learner.differentiate(batch)
+    losses, _ = learner.differentiate(batch)
     learner.move(batch)
-    assert all(part.dtype == torch.float32 for part in loss.parts())
+    assert {part.dtype for part in (losses.total, *losses.parts.values())} == {torch.float32}
     tensors = learner.tensors(0)
     assert {t.dtype for name, t in tensors.items() if t.is_floating_point()} == {torch.float32}

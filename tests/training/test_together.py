@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from outtakes.data.demo import DemoSet
-from outtakes.policy.act.policy import ActConfig
-from outtakes.policy.act.loss import LossConfig
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.training.learner import Learner, can_stack
+from outtakes.policy.policy import PolicyConfig
+from outtakes.training.learner import Learner
 from outtakes.training.trainer import DivergedError, Monitor, train_together
-from tests.demos import make_demos, small_act, small_train, train_small
+from tests.demos import bias_of, make_demos, small_act, small_train, train_small
 
 SEEDS = (3, 0, 7)
 
@@ -22,15 +21,14 @@ def train_all(
     seeds: tuple[int, ...] = SEEDS,
     *,
     demos: DemoSet | None = None,
-    act: ActConfig | None = None,
+    policy: PolicyConfig | None = None,
     monitors: dict[int, Monitor] | None = None,
     **changes,
 ) -> list[Checkpoint]:
     return train_together(
         demos or make_demos(),
         {seed: out / str(seed) for seed in seeds},
-        act=act or small_act(),
-        loss=LossConfig(kl_weight=0.1),
+        policy=policy or small_act(),
         config=small_train(**changes),
         monitors=monitors,
     )
@@ -49,23 +47,25 @@ class Curves:
 
 @pytest.mark.parametrize("condition", ["none", "label", "pb"])
 def test_losses_and_gradients_together_are_those_of_each_alone(condition):
-    act, loss, config = small_act(condition=condition), LossConfig(kl_weight=0.1), small_train()
-    together = Learner(make_demos(), act, loss, config, SEEDS, torch.device("cpu"))
-    for policy in together.policies:
-        if policy.bias is not None:
-            torch.nn.init.normal_(policy.bias.table, generator=torch.Generator().manual_seed(1))
+    act, config = small_act(condition=condition), small_train()
+    together = Learner(make_demos(), act, config, SEEDS, torch.device("cpu"))
+    if condition == "pb":
+        for policy in together.policies:
+            table, generator = bias_of(policy).table, torch.Generator().manual_seed(1)
+            torch.nn.init.normal_(table, generator=generator)
     losses, _ = together.differentiate(together.batch(0))
     for i, seed in enumerate(SEEDS):
-        alone = Learner(make_demos(), act, loss, config, (seed,), torch.device("cpu"))
+        alone = Learner(make_demos(), act, config, (seed,), torch.device("cpu"))
         for mine, other in zip(
             alone.policies[0].parameters(), together.policies[i].parameters(), strict=True
         ):
             mine.data.copy_(other.data)
         own, _ = alone.differentiate(alone.batch(0))
-        for part, all_parts in zip(own.parts(), losses.parts(), strict=True):
-            assert torch.allclose(part[0], all_parts[i], rtol=1e-5, atol=1e-7)
-        for network, joint in zip(
-            alone.optimizer.networks.values(), together.optimizer.networks.values(), strict=True
+        assert torch.allclose(own.total[0], losses.total[i], rtol=1e-5, atol=1e-7)
+        for name, part in own.parts.items():
+            assert torch.allclose(part[0], losses.parts[name][i], rtol=1e-5, atol=1e-7), name
+        for (_, network), (_, joint) in zip(
+            alone.optimizer.networks, together.optimizer.networks, strict=True
         ):
             scale = float(network.flat.gradients.abs().max())
             difference = (network.flat.gradients[0] - joint.flat.gradients[i]).abs().max()
@@ -108,13 +108,13 @@ def test_seeds_that_are_not_equally_far_are_brought_to_the_end_too(tmp_path):
     "changes", [{"use_vae": True}, {"dropout": 0.1}, {"cameras": ("overhead",)}]
 )
 def test_what_draws_or_looks_trains_one_seed_after_another(tmp_path, changes):
-    act, demos = small_act(**changes), make_demos(2, 2, camera=True)
-    assert not can_stack(act)
-    together = train_all(tmp_path / "a", (0, 1), act=act, demos=demos, steps=2)
+    policy, demos = small_act(**changes), make_demos(2, 2, camera=True)
+    assert not policy.stackable
+    together = train_all(tmp_path / "a", (0, 1), policy=policy, demos=demos, steps=2)
     for seed, checkpoint in enumerate(together):
-        alone = train_small(tmp_path / f"{seed}", demos, act=act, seed=seed, steps=2)
+        alone = train_small(tmp_path / f"{seed}", demos, policy=policy, seed=seed, steps=2)
         for name, tensor in checkpoint.tensors.items():
-            assert name == "bank.embeddings" or torch.equal(tensor, alone.tensors[name]), name
+            assert name == "memory.embeddings" or torch.equal(tensor, alone.tensors[name]), name
 
 
 def test_each_seed_logs_its_own_scalars(tmp_path):

@@ -15,12 +15,13 @@ from outtakes.data.demo import DemoSet
 from outtakes.data.frames import load_cache, save_cache
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.policy.act.loss import LossConfig
-from outtakes.ranking.attention.ranker import score_run
 from outtakes.policy.checkpoint import FILE, Checkpoint
+from outtakes.ranking.attention.ranker import AttentionRanker
 from outtakes.training.config import TrainConfig
 from outtakes.training.trainer import DivergedError
 from tests.demos import make_demos, small_act, train_small
 
+ROWS = "rows.bias.table"
 EVERYTHING_RANDOM = small_act(use_vae=True, dropout=0.1)
 STEPS = 24
 KILLS = (2, 7, 14)
@@ -35,7 +36,7 @@ for _ in {KILLS}:
     if not child:
         train_small(
             Path(sys.argv[1]),
-            act=small_act(use_vae=True, dropout=0.1),
+            policy=small_act(use_vae=True, dropout=0.1),
             monitor=lambda step, _: print(os.getpid(), step, flush=True),
             steps={STEPS},
             save_every=1,
@@ -84,9 +85,13 @@ def by_outcome(successes: int = 4, failures: int = 4) -> DemoSet:
 
 def learning_curve(run: Path, demos: DemoSet, condition, **changes) -> np.ndarray:
     log = Log()
-    act = small_act(condition=condition, decoder_layers=2)
-    loss = LossConfig(kl_weight=0.01)
-    train_small(run, demos, act=act, loss=loss, monitor=log, steps=80, batch_size=8, **changes)
+    policy = small_act(
+        condition=condition,
+        decoder_layers=2,
+        loss=LossConfig(kl_weight=0.01),
+        pb_learning_rate=0.05,
+    )
+    train_small(run, demos, policy=policy, monitor=log, steps=80, batch_size=8, **changes)
     return log.of("loss/action_l1")
 
 
@@ -96,7 +101,7 @@ def test_a_policy_that_is_told_demonstrations_apart_learns_to_act_like_both(
     tmp_path, condition, balanced
 ):
     demos = by_outcome(4, 4) if condition == "pb" else by_outcome(2, 6)
-    curve = learning_curve(tmp_path, demos, condition, balanced=balanced, pb_learning_rate=0.05)
+    curve = learning_curve(tmp_path, demos, condition, balanced=balanced)
     assert curve[:3].mean() > 0.7
     assert curve[-10:].mean() < 0.3
 
@@ -110,9 +115,9 @@ def test_killed_at_any_moment_and_called_again_it_ends_where_an_unbroken_run_end
     _train_and_kill(run)
     assert KILLS[-1] - 1 <= Checkpoint.load(run).step < STEPS
     log = Log()
-    resumed = train_small(run, act=EVERYTHING_RANDOM, monitor=log, steps=STEPS, save_every=1)
+    resumed = train_small(run, policy=EVERYTHING_RANDOM, monitor=log, steps=STEPS, save_every=1)
     assert log.steps[0] >= KILLS[-1]
-    unbroken = train_small(tmp_path / "unbroken", act=EVERYTHING_RANDOM, steps=STEPS)
+    unbroken = train_small(tmp_path / "unbroken", policy=EVERYTHING_RANDOM, steps=STEPS)
     assert_same(resumed, unbroken)
     assert_same(Checkpoint.load(run), Checkpoint.load(tmp_path / "unbroken"))
 
@@ -134,7 +139,7 @@ def _train_and_kill(run: Path) -> None:
 
 
 def test_two_steps_and_then_two_more_are_four(tmp_path):
-    settings = {"act": EVERYTHING_RANDOM, "schedule": "constant"}
+    settings = {"policy": EVERYTHING_RANDOM, "schedule": "constant"}
     train_small(tmp_path / "two", steps=2, **settings)
     two_and_two = train_small(tmp_path / "two", steps=4, save_every=3, **settings)
     assert_same(two_and_two, train_small(tmp_path / "four", steps=4, **settings))
@@ -160,7 +165,7 @@ def test_training_leaves_the_global_random_state_alone(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train_small(tmp_path, act=EVERYTHING_RANDOM, steps=1)
+    train_small(tmp_path, policy=EVERYTHING_RANDOM, steps=1)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -171,10 +176,11 @@ def test_training_leaves_the_global_random_state_alone(tmp_path):
         ({"demos": make_demos().subset([0, 2, 4, 6])}, "episodes"),
         ({"demos": replace(make_demos(), successes=~make_demos().successes)}, "outcomes"),
         ({"seed": 1}, "seed"),
-        ({"act": small_act(feed_forward=32)}, "policy"),
-        ({"loss": LossConfig(kl_weight=0.2)}, "loss"),
-        ({"batch_size": 3}, "train"),
-        ({"steps": 8}, "train"),
+        ({"policy": small_act(feed_forward=32)}, "policy"),
+        ({"policy": small_act(loss=LossConfig(kl_weight=0.2))}, "policy"),
+        ({"policy": small_act(pb_learning_rate=0.1)}, "policy"),
+        ({"batch_size": 3}, "batch"),
+        ({"steps": 8}, "length"),
     ],
 )
 def test_a_run_of_something_else_is_refused_and_left_alone(tmp_path, changes, named):
@@ -231,24 +237,24 @@ def test_an_absurd_action_is_traced_to_its_episode_before_anything_moves(tmp_pat
 def test_only_the_rows_of_the_batch_move(tmp_path, kl_weight):
     demos = make_demos(4, 4)
     sampler = Sampler(demos, seed=0, batch_size=2)
-    settings = {"loss": LossConfig(kl_weight=kl_weight), "batch_size": 2}
+    settings = {"policy": small_act(loss=LossConfig(kl_weight=kl_weight)), "batch_size": 2}
     before = train_small(tmp_path, demos, steps=1, **settings).tensors
     for step in range(1, 6):
         after = train_small(tmp_path, demos, steps=step + 1, **settings).tensors
         samples = sampler.draw(step)
         used = {*samples.demo, *(samples.other_demo if kl_weight else ())}
-        for name in ("policy.bias.table", "rows.first", "rows.second"):
+        for name in ("policy.bias.table", f"{ROWS}.first", f"{ROWS}.second"):
             moved = (after[name] != before[name]).flatten(1).any(dim=1).nonzero().flatten()
             # Between two rows that are still zero the divergence has no slope.
             assert set(samples.demo) <= set(moved.tolist()) <= used, name
-        aged = after["rows.steps"] - before["rows.steps"]
+        aged = after[f"{ROWS}.steps"] - before[f"{ROWS}.steps"]
         assert aged.tolist() == [float(i in used) for i in range(8)]
         before = after
 
 
 def test_the_bias_learns_at_its_own_rate(tmp_path):
     moved = [
-        train_small(tmp_path / str(rate), steps=1, pb_learning_rate=rate)
+        train_small(tmp_path / str(rate), policy=small_act(pb_learning_rate=rate), steps=1)
         .tensors["policy.bias.table"]
         .abs()
         .max()
@@ -261,10 +267,10 @@ def test_the_bias_learns_at_its_own_rate(tmp_path):
 def test_the_divergence_term_drives_successes_and_failures_apart(tmp_path):
     distances = {}
     for weight in (0.0, 1.0):
-        loss, run = LossConfig(kl_weight=weight, kl_cap=5.0), tmp_path / str(weight)
-        log = Log()
-        checkpoint = train_small(run, loss=loss, steps=40, batch_size=6, monitor=log)
-        distances[weight] = score_run(checkpoint, make_demos()).distances.mean()
+        policy = small_act(loss=LossConfig(kl_weight=weight, kl_cap=5.0))
+        log, settings = Log(), {"steps": 40, "batch_size": 6}
+        run = train_small(tmp_path / str(weight), policy=policy, monitor=log, **settings)
+        distances[weight] = AttentionRanker().score(run, make_demos()).values.mean()
         assert set(log.of("divergence/active")) == {float(weight > 0)}
     assert distances[1.0] > 5 * distances[0.0]
     assert log.of("divergence/d_sym_nats")[-5:].mean() > log.of("divergence/d_sym_nats")[0]
@@ -274,10 +280,11 @@ def test_the_divergence_term_drives_successes_and_failures_apart(tmp_path):
 def test_with_one_outcome_the_term_is_inactive_and_the_log_says_so(tmp_path, successes, failures):
     log = Log()
     demos = make_demos(successes, failures)
-    with_term = train_small(tmp_path / "a", demos, loss=LossConfig(kl_weight=1.0), monitor=log)
+    policies = [small_act(loss=LossConfig(kl_weight=weight)) for weight in (1.0, 0.0)]
+    with_term = train_small(tmp_path / "a", demos, policy=policies[0], monitor=log)
     assert set(log.of("divergence/active")) == {0.0}
     assert set(log.of("divergence/d_sym_nats")) == {0.0}
-    assert_same(with_term, train_small(tmp_path / "b", demos, loss=LossConfig(kl_weight=0.0)))
+    assert_same(with_term, train_small(tmp_path / "b", demos, policy=policies[1]))
 
 
 def test_the_log_comes_at_its_interval_and_at_the_end(tmp_path):
@@ -293,15 +300,14 @@ def test_the_log_comes_at_its_interval_and_at_the_end(tmp_path):
 def test_images_are_trained_on_straight_from_the_frame_cache(tmp_path):
     demos = make_demos(1, 1, camera=True)
     save_cache(tmp_path / "cache", demos)
-    act = small_act(cameras=("overhead",))
-    settings = {"act": act, "steps": 2, "batch_size": 2}
+    settings = {"policy": small_act(cameras=("overhead",)), "steps": 2, "batch_size": 2}
     cached = train_small(tmp_path / "a", load_cache(tmp_path / "cache"), **settings)
     assert_same(cached, train_small(tmp_path / "b", demos, **settings))
 
 
 def test_a_camera_the_dataset_lacks_is_named_before_anything_is_written(tmp_path):
     with pytest.raises(DatasetError, match="no camera 'wrist'; the dataset has none"):
-        train_small(tmp_path / "run", act=small_act(cameras=("wrist",)))
+        train_small(tmp_path / "run", policy=small_act(cameras=("wrist",)))
     assert not (tmp_path / "run").exists()
 
 
@@ -314,7 +320,6 @@ def test_a_camera_the_dataset_lacks_is_named_before_anything_is_written(tmp_path
         {"log_every": 0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
-        {"pb_learning_rate": -1.0},
         {"clip": 0.0},
         {"weight_decay": -1.0},
         {"warmup": -1},

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
-from outtakes.errors import CheckpointError, UnknownName
+from outtakes.errors import CheckpointError, ConfigError, UnknownName
 from outtakes.files import write_atomically
 from outtakes.policy import kinds
 from outtakes.policy.agent import Agent
@@ -27,6 +27,16 @@ from outtakes.policy.policy import Policy, PolicyConfig
 
 FILE = "checkpoint.safetensors"
 _VERSION = 2
+_DAMAGE = (
+    SafetensorError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ConfigError,
+)
+"""What reading raises when a file is not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +139,14 @@ class Checkpoint:
                 where=path,
                 remedy="install the package it is from",
             ) from error
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except _DAMAGE as error:
             raise CheckpointError(
                 f"cannot read the checkpoint ({error})", where=path, remedy="train again"
             ) from error
 
 
-def _check_version(meta: Mapping[str, Any], path: Path) -> None:
-    found = meta.get("version")
+def _check_version(meta: object, path: Path) -> None:
+    found = meta.get("version") if isinstance(meta, dict) else None
     if found not in (1, _VERSION):
         raise CheckpointError(
             f"checkpoint of version {found}, this Outtakes reads {_VERSION}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from outtakes import extensions
 from outtakes.policy.policy import PolicyConfig
@@ -43,7 +43,7 @@ def from_json(content: Mapping[str, Any]) -> PolicyConfig:
         UnknownName: when the family is not installed.
     """
     own = dict(content)
-    return _parsed(config_class(str(own.pop("kind"))), own)
+    return _parsed(own, config_class(str(own.pop("kind"))))
 
 
 def _stored(value: Any) -> list[Field[Any]]:
@@ -58,11 +58,15 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _parsed(kind: type[Any], content: Mapping[str, Any]) -> Any:
+def _parsed(value: Any, hint: Any) -> Any:
+    """What `_plain` was given, of a field with this annotation."""
+    named = (hint, *get_args(hint))
+    if isinstance(value, list):
+        return tuple(_parsed(item, hint) for item in value)
+    if isinstance(value, str):
+        return Path(value) if Path in named else value
+    kind = next((kind for kind in named if is_dataclass(kind)), None)
+    if kind is None or not isinstance(value, Mapping):
+        return value
     hints = get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for name, value in content.items():
-        if is_dataclass(hints.get(name)) and isinstance(value, Mapping):
-            value = _parsed(hints[name], value)
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+    return kind(**{name: _parsed(item, hints.get(name)) for name, item in value.items()})

@@ -110,8 +110,12 @@ class PolicyConfig(ABC):
         """Refuse a steering that the policy does not know; "" stands for its default.
 
         Raises:
-            UnknownName: naming those it knows.
+            ConfigError: when it knows none, or not this one; then naming those it knows.
         """
+        if steering and self.steerings == ("",):
+            raise ConfigError(
+                f"steering {steering!r} of a policy that takes none", remedy="leave it out"
+            )
         if steering and steering not in self.steerings:
             raise UnknownName("steering", steering, self.steerings)
 

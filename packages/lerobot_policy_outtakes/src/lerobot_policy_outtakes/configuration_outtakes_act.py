@@ -29,7 +29,7 @@ class OuttakesActConfig(PreTrainedConfig):
 
     Raises:
         ConfigError: on settings that cannot work.
-        UnknownName: on an unknown condition or schedule.
+        UnknownName: on an unknown condition, schedule or steering.
     """
 
     chunk_size: int = 100
@@ -39,9 +39,9 @@ class OuttakesActConfig(PreTrainedConfig):
     temporal_ensemble_coeff: float | None = None
     """ACT's temporal ensembling; 0.01 there. None to execute chunks as they are; else
     `n_action_steps` must be 1."""
-    neighbours: int = 1
-    """Successes whose PBs are averaged into the one that steers: the nearest alone in the paper;
-    0 for all of them."""
+    steering: str = "nearest"
+    """Which PB steers: that of the "nearest" success, as in the paper; the mean over the n nearest,
+    "nearest-<n>", or over all, "mean"; or "zero", none at all. Without PB it says nothing."""
 
     condition: str = "pb"
     """What tells demonstrations apart: "pb", "label" (a one-bit token) or "none" (plain ACT)."""
@@ -118,16 +118,13 @@ class OuttakesActConfig(PreTrainedConfig):
                 f"temporal ensembling with n_action_steps {self.n_action_steps}",
                 remedy="set n_action_steps to 1: the policy is asked at every step",
             )
-        if self.neighbours < 0:
-            raise ConfigError(
-                f"neighbours {self.neighbours}", remedy="choose 0 for all, or at least 1"
-            )
-        # Both refuse what cannot work.
-        self.act_config()
-        self.loss_config()
+        if not self.optimizer_lr > 0:
+            raise ConfigError(f"optimizer_lr {self.optimizer_lr}", remedy="choose more than 0")
+        # Refuses what cannot work, as the core does.
+        self.act_config().steering(self.steering)
 
     def act_config(self) -> ActConfig:
-        """Shape of the policy, as the core takes it."""
+        """Settings of the policy, as the core takes them."""
         return ActConfig(
             condition=cast(Condition, self.condition),
             chunk=self.chunk_size,
@@ -142,15 +139,14 @@ class OuttakesActConfig(PreTrainedConfig):
             pb_size=self.pb_size,
             alpha_pb=self.alpha_pb,
             cameras=tuple(self.cameras),
+            loss=LossConfig(
+                kl_weight=self.divergence_weight,
+                kl_cap=self.divergence_cap,
+                vae_weight=self.vae_weight,
+            ),
+            pb_learning_rate=self.optimizer_lr_pb,
+            backbone_scale=self.optimizer_lr_backbone / self.optimizer_lr,
             backbone_weights=self.backbone_weights,
-        )
-
-    def loss_config(self) -> LossConfig:
-        """Weights of the loss, as the core takes them."""
-        return LossConfig(
-            kl_weight=self.divergence_weight,
-            kl_cap=self.divergence_cap,
-            vae_weight=self.vae_weight,
         )
 
     def sizes(self) -> Sizes:

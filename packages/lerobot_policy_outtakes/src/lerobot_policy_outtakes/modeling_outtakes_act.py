@@ -31,16 +31,22 @@ from lerobot_policy_outtakes.rows import Rows, StoredBank
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
-from outtakes.policy.act.loss import compute_loss
 from outtakes.policy.act.policy import ActPolicy
-from outtakes.policy.act.retrieval import Bank, embed, retrieval_camera
+from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.eyes.resnet import FEATURES
+from outtakes.policy.policy import ParameterGroup, Steering
 
 if TYPE_CHECKING:
     from lerobot.datasets import LeRobotDatasetMetadata
 
 _OF_DEMOS = ("model.bias.table", "rows.", "bank.")
 """Tensors of a checkpoint that belong to the demonstrations it was trained on."""
+_LOGGED = {
+    "action_l1": "loss/action_l1",
+    "vae_kl": "loss/vae_kl",
+    "d_sym_nats": "divergence/d_sym_nats",
+}
+"""Part of the loss, as LeRobot logs it -> as the core names it."""
 
 
 class OuttakesActPolicy(PreTrainedPolicy):
@@ -78,11 +84,10 @@ class OuttakesActPolicy(PreTrainedPolicy):
         self.model = ActPolicy(act, sizes)
         # From here on the backbone's weights are in the checkpoint.
         config.backbone_weights = None
-        self.camera = retrieval_camera(act)
         self.rows = Rows(sizes.demos)
         if self.demos is not None:
             self.rows.assign(self.demos.episodes, self.demos.successes)
-        width = FEATURES if self.camera else sizes.state + sizes.environment_state
+        width = FEATURES if act.cameras else sizes.state + sizes.environment_state
         self.bank = StoredBank(config.n_bank, width)
         self._bank_is_stale = False
         self._ensembler = (
@@ -122,17 +127,17 @@ class OuttakesActPolicy(PreTrainedPolicy):
         self,
     ) -> list[dict[str, Any]]:
         """Groups of parameters: the network, the image backbone, the PB table."""
-        table = None if self.model.bias is None else self.model.bias.table
-        backbone = [] if self.model.backbone is None else [*self.model.backbone.parameters()]
-        apart = {id(parameter) for parameter in (table, *backbone)}
-        network = [parameter for parameter in self.parameters() if id(parameter) not in apart]
-        groups: list[dict[str, Any]] = [{"params": network}]
-        if backbone:
-            groups.append({"params": backbone, "lr": self.config.optimizer_lr_backbone})
-        if table is not None:
-            rate = self.config.optimizer_lr_pb
-            groups.append({"params": [table], "lr": rate, "weight_decay": 0.0, ROWS: True})
-        return groups
+        return [self._lerobot_group(group) for group in self.model.groups()]
+
+    def _lerobot_group(self, group: ParameterGroup) -> dict[str, Any]:
+        config = self.config
+        rate = config.optimizer_lr if group.rate is None else group.rate
+        return {
+            "params": [p for name, p in self.model.named_parameters() if name in group.names],
+            "lr": rate * group.scale,
+            "weight_decay": config.optimizer_weight_decay if group.decays else 0.0,
+            ROWS: group.rowwise,
+        }
 
     def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """The loss of Eq. 4 on a batch of LeRobot's, and its parts.
@@ -141,17 +146,8 @@ class OuttakesActPolicy(PreTrainedPolicy):
         """
         own = self.rows.find(batch["episode_index"])
         others = self._partners(own) if self.training else None
-        loss = compute_loss(
-            self.model,
-            self._batch(batch, own, own if others is None else others),
-            self.config.loss_config(),
-            separate=others is not None,
-        )
-        return loss.total, {
-            "action_l1": loss.action.item(),
-            "vae_kl": loss.vae.item(),
-            "d_sym_nats": loss.divergence.item(),
-        }
+        losses = self.model.losses(self._batch(batch, own, others))
+        return losses.total, {name: losses.parts[part].item() for name, part in _LOGGED.items()}
 
     def _partners(self, own: Tensor) -> Tensor | None:
         """Note who is trained on; (B,) rows of others to be set apart from, or None."""
@@ -161,14 +157,15 @@ class OuttakesActPolicy(PreTrainedPolicy):
             return None
         return self.rows.others(own)
 
-    def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor) -> Batch:
+    def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor | None) -> Batch:
         return Batch(
             demo=own,
-            other_demo=others,
+            other_demo=own if others is None else others,
             success=self.rows.ended_well(own),
             observation=self._observation(batch),
             action=batch[ACTION],
             valid=~batch["action_is_pad"],
+            paired=others is not None,
         )
 
     def _observation(self, batch: Mapping[str, Any]) -> Observation:
@@ -183,7 +180,8 @@ class OuttakesActPolicy(PreTrainedPolicy):
 
     def reset(self) -> None:
         """Begin new episodes in every row."""
-        self._bias: Tensor | None = None
+        self.steering: Steering | None = None
+        """What each row follows, from its first observation on."""
         self._queue: deque[Tensor] = deque()
         if self._ensembler is not None:
             self._ensembler.reset()
@@ -203,10 +201,12 @@ class OuttakesActPolicy(PreTrainedPolicy):
         """(B, L, A) standardised action chunk; a row's first observation chooses its PB."""
         self.eval()
         observation = self._observation(batch)
-        if self.model.bias is not None and self._bias is None:
-            embedding = embed(self.model, observation, self.camera)
-            self._bias, _ = self.success_bank().steer(embedding, self.config.neighbours)
-        return self.model(observation, self._bias)
+        if self.steering is None:
+            if self.model.bias is not None:
+                self.model.bank = self.success_bank()
+            wanted = self.model.config.steering(self.config.steering)
+            self.steering = self.model.begin(observation, wanted)
+        return self.model.act(observation, self.steering)
 
     def success_bank(self) -> Bank:
         """PBs of the successes, for retrieval.
@@ -220,7 +220,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
         self._refresh_bank()
         rows = self.bank.rows
         biases, episodes = self.model.bias.rows(rows), self.rows.episodes[rows]
-        return Bank(self.bank.embeddings, biases.detach(), episodes, self.camera)
+        return Bank(self.bank.embeddings, biases.detach(), episodes)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -231,7 +231,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
         rows = self.rows.succeeded()
         frames = self.demos.first_frames(self.rows.episodes[rows].tolist())
         first = (self._observation(self.preprocess(frame)) for frame in frames)
-        embeddings = [embed(self.model, observation, self.camera) for observation in first]
+        embeddings = [self.model.embed(observation) for observation in first]
         none = self.bank.embeddings[:0]
         self.bank.fill(rows, torch.cat([none, *embeddings]))
         self.config.n_bank = len(rows)

@@ -64,17 +64,13 @@ def to_run(pretrained: Path, out: Path) -> Path:
     checkpoint = Checkpoint(
         step=step,
         seed=int(facts.get("seed") or 0),
-        act=config.act_config(),
+        config=config.act_config(),
         sizes=replace(config.sizes(), demos=len(seen)),
         dataset=str(dataset.get("root") or dataset.get("repo_id") or pretrained),
         content_hash="",
         episodes=tuple(policy.rows.episodes[seen].tolist()),
         successes=tuple(policy.rows.successes[seen].tolist()),
-        settings={
-            "loss": asdict(config.loss_config()),
-            "train": asdict(_train_config(config, step, int(facts.get("batch_size") or 1))),
-            "retrieval_camera": policy.camera,
-        },
+        training=asdict(_train_config(config, step, int(facts.get("batch_size") or 1))),
         commit=version.commit(),
         tensors=_tensors(policy, normalizer, seen),
     )
@@ -169,8 +165,6 @@ def _train_config(config: OuttakesActConfig, steps: int, batch_size: int) -> Tra
         steps=max(steps, 1),
         batch_size=batch_size,
         learning_rate=config.optimizer_lr,
-        backbone_scale=config.optimizer_lr_backbone / config.optimizer_lr,
-        pb_learning_rate=config.optimizer_lr_pb,
         weight_decay=config.optimizer_weight_decay,
         warmup=config.scheduler_warmup_steps,
         schedule=config.scheduler,
@@ -183,6 +177,5 @@ def _tensors(policy: OuttakesActPolicy, normalizer: Normalizer, seen: Tensor) ->
     if policy.model.bias is not None:
         bank = policy.success_bank()
         tensors["policy.bias.table"] = policy.model.bias.table.detach()[seen]
-        tensors["bank.embeddings"] = bank.embeddings
-        tensors["bank.biases"], tensors["bank.episodes"] = bank.biases, bank.episodes
+        tensors |= {f"memory.{name}": tensor for name, tensor in vars(bank).items()}
     return tensors

@@ -17,8 +17,10 @@ from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from outtakes.data.layout import CAMERA_PREFIX
 from outtakes.data.lerobot import check_free
 from outtakes.data.normalize import Moments, Normalizer
+from outtakes.errors import CheckpointError
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.act.policy import ActConfig
+from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.checkpoint import FILE, Checkpoint
 
 _VECTORS = {"state": OBS_STATE, "environment_state": OBS_ENV_STATE, "action": ACTION}
@@ -45,19 +47,25 @@ def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_s
         `out`.
 
     Raises:
-        CheckpointError: when there is no run.
+        CheckpointError: when there is no run, or one of another policy than ACT.
         DatasetError: when `out` is taken.
     """
     checkpoint = Checkpoint.load(run)
     check_free(out)
-    config = _config(checkpoint, controller, image_size)
+    act, memory = checkpoint.config, checkpoint.owned("memory")
+    if not isinstance(act, ActConfig):
+        raise CheckpointError(
+            f"a policy of kind {act.kind}", where=run, remedy="convert runs of ACT alone"
+        )
+    bank = Bank(**memory) if memory else None
+    config = _config(checkpoint, act, bank, controller, image_size)
     policy = OuttakesActPolicy(config)
     policy.model.load_state_dict(checkpoint.owned("policy"))
     episodes = np.array(checkpoint.episodes, dtype=np.int64)
     if config.n_demos:
         policy.rows.assign(episodes, np.array(checkpoint.successes))
         policy.rows.see(torch.arange(config.n_demos))
-    if (bank := checkpoint.bank()) is not None:
+    if bank is not None:
         policy.bank.fill(policy.rows.find(bank.episodes), bank.embeddings)
     normalizer = checkpoint.normalizer()
     before, _ = make_default_pre_post_processors(config, _stats(normalizer, less=_EPSILON))
@@ -70,12 +78,14 @@ def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_s
 
 
 def _config(
-    checkpoint: Checkpoint, controller: ControllerConfig, image_size: int
+    checkpoint: Checkpoint,
+    act: ActConfig,
+    bank: Bank | None,
+    controller: ControllerConfig,
+    image_size: int,
 ) -> OuttakesActConfig:
-    act, sizes, settings = checkpoint.act, checkpoint.sizes, checkpoint.settings
-    loss, train = settings["loss"], settings["train"]
-    rate, bank = train["learning_rate"], checkpoint.bank()
-    ensemble = controller.ensemble
+    sizes, train = checkpoint.sizes, checkpoint.training
+    rate, ensemble = train["learning_rate"], controller.ensemble
     return OuttakesActConfig(
         device="cpu",
         push_to_hub=False,
@@ -84,7 +94,7 @@ def _config(
         chunk_size=act.chunk,
         n_action_steps=1 if ensemble is not None else min(controller.replan, act.chunk),
         temporal_ensemble_coeff=ensemble,
-        neighbours=controller.neighbours,
+        steering=act.steering(controller.steering),
         condition=act.condition,
         dim_model=act.width,
         n_heads=act.heads,
@@ -96,12 +106,12 @@ def _config(
         latent_dim=act.latent,
         pb_size=act.pb_size,
         alpha_pb=act.alpha_pb,
-        vae_weight=loss["vae_weight"],
-        divergence_weight=loss["kl_weight"],
-        divergence_cap=loss["kl_cap"],
+        vae_weight=act.loss.vae_weight,
+        divergence_weight=act.loss.kl_weight,
+        divergence_cap=act.loss.kl_cap,
         optimizer_lr=rate,
-        optimizer_lr_backbone=rate * train["backbone_scale"],
-        optimizer_lr_pb=train["pb_learning_rate"],
+        optimizer_lr_backbone=rate * act.backbone_scale,
+        optimizer_lr_pb=act.pb_learning_rate,
         optimizer_weight_decay=train["weight_decay"],
         scheduler=train["schedule"],
         scheduler_warmup_steps=train["warmup"],

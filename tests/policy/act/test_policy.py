@@ -6,7 +6,7 @@ import torch
 
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import ConfigError
-from outtakes.policy.act.policy import ActConfig, ActPolicy, sinusoid_2d
+from outtakes.policy.act.policy import ActConfig, ActPolicy
 from tests import naive
 from tests.demos import bias_of, gradient_of, small_act
 
@@ -85,7 +85,17 @@ def test_one_decoder_layer_with_bias_is_refused_with_the_reason():
     assert small_act(decoder_layers=1, condition="none").decoder_layers == 1
 
 
-@pytest.mark.parametrize("changes", [{"width": 18}, {"dropout": 1.0}, {"chunk": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 18},
+        {"dropout": 1.0},
+        {"chunk": 0},
+        {"pb_learning_rate": -1.0},
+        {"backbone_scale": -0.1},
+        {"condition": "bias"},
+    ],
+)
 def test_settings_that_cannot_work_are_refused(changes):
     with pytest.raises(ConfigError):
         small_act(**changes)
@@ -122,9 +132,3 @@ def test_the_paper_recipe_is_the_paper_architecture():
     assert (config.chunk, config.width, config.heads) == (100, 512, 8)
     assert (config.encoder_layers, config.decoder_layers, config.feed_forward) == (4, 7, 3200)
     assert (config.pb_size, config.latent) == (5, 32)
-
-
-def test_image_positions_differ_everywhere():
-    table = sinusoid_2d(4, 5, 16)
-    assert table.shape == (20, 16)
-    assert torch.cdist(table, table).fill_diagonal_(1).min() > 1e-3

@@ -7,7 +7,6 @@ from benchmarks.peer import batch_for_lerobot, lerobot_act, weights_for_lerobot
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation, Sizes
 from outtakes.policy.act.policy import ActPolicy
-from outtakes.policy.act.loss import LossConfig, compute_loss
 from tests.demos import small_act
 
 SIZES = Sizes(demos=4, state=4, environment_state=3, action=2)
@@ -44,6 +43,7 @@ def make_batch(cameras: tuple[str, ...], chunk: int) -> Batch:
         ),
         action=torch.randn(3, chunk, 2, generator=generator),
         valid=valid,
+        paired=False,
     )
 
 
@@ -57,7 +57,7 @@ def test_loss_and_gradients_are_lerobots(use_vae, cameras, decoder_layers, monke
     # Both draw the latent from one standard normal, each in its own way: give them its mean.
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
     monkeypatch.setattr(torch, "randn", lambda *shape, **_: torch.zeros(*shape))
-    ours = compute_loss(policy, batch, LossConfig(), separate=False).total
+    ours = policy.losses(batch).total
     expected, _ = theirs(batch_for_lerobot(batch, policy))
     assert torch.allclose(ours, expected, rtol=1e-5)
     ours.backward()

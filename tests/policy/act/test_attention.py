@@ -1,16 +1,8 @@
 import numpy as np
-import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from outtakes.policy.act.attention import Attention
-from outtakes.policy.divergence import bounded, symmetric_kl
-from outtakes.policy.act.dropout import Dropout
 from tests import naive
-from tests.demos import gradient_of
-
-finite = st.floats(-20, 20)
 
 
 def random_attention(width: int = 8, heads: int = 2) -> Attention:
@@ -56,57 +48,8 @@ def test_without_bias_it_is_torch_multi_head_attention():
     assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=6))
-def test_symmetric_kl_is_a_symmetric_divergence(pairs):
-    p, q = torch.tensor(pairs, dtype=torch.float64).T
-    forward, backward = symmetric_kl(p, q), symmetric_kl(q, p)
-    assert forward >= 0
-    assert torch.allclose(forward, backward)
-    assert symmetric_kl(p, p + 3.0).abs() < 1e-9
-    expected = naive.d_sym(p.softmax(-1).numpy(), q.softmax(-1).numpy())
-    assert float(forward) == pytest.approx(expected, rel=1e-6, abs=1e-9)
-
-
-def test_bound_is_identity_near_zero_and_flat_far_away():
-    cap = 2.0
-    assert float(bounded(torch.tensor(1e-4), cap)) == pytest.approx(1e-4, rel=1e-3)
-    far = torch.tensor(40.0, requires_grad=True)
-    bounded(far, cap).backward()
-    assert float(bounded(far.detach(), cap)) <= cap
-    assert float(gradient_of(far)) < 1e-8
-
-
-def test_stacked_copies_share_a_dropout_mask():
-    drop = Dropout(0.5).train()
-    x = torch.ones(4, 5).repeat(2, 1)
-    dropped = drop(x, torch.Generator().manual_seed(1), copies=2)
-    assert torch.equal(dropped[:4], dropped[4:])
-    assert 0 < int((dropped == 0).sum()) < dropped.numel()
-    assert torch.equal(drop.eval()(x), x)
-
-
 def test_queries_and_keys_of_the_same_tokens_are_their_own_projections():
     layer, x = random_attention(), torch.randn(3, 4, 8)
     query, key = layer.query_and_key(x)
     assert torch.allclose(query, layer.query(x), atol=1e-6)
     assert torch.allclose(key, layer.key(x), atol=1e-6)
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
-    x = torch.ones(1000, 201)
-    dropped = Dropout(rate).train()(x, torch.Generator().manual_seed(0))
-    zeros = float((dropped == 0).float().mean())
-    assert zeros == pytest.approx(rate, abs=5 * (rate * (1 - rate) / x.numel()) ** 0.5)
-    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.01)
-    kept = dropped[dropped != 0]
-    assert torch.allclose(kept, torch.full_like(kept, 1 / (1 - rate)), rtol=1e-4)
-
-
-def test_neighbours_that_share_a_draw_are_dropped_independently():
-    zeros = (
-        Dropout(0.5).train()(torch.ones(4000, 4), torch.Generator().manual_seed(0)) == 0
-    ).float()
-    correlation = torch.corrcoef(zeros.T) - torch.eye(4)
-    assert float(correlation.abs().max()) < 5 / 4000**0.5

@@ -73,8 +73,7 @@ def test_an_untrained_network_keeps_features_in_range_and_tells_images_apart():
 
 def test_batch_norms_are_frozen_and_convolutions_are_trained(tmp_path):
     demos = make_demos(1, 1, camera=True)
-    act = small_act(cameras=("overhead",))
-    settings = {"act": act, "batch_size": 2}
+    settings = {"policy": small_act(cameras=("overhead",)), "batch_size": 2}
     before = train_small(tmp_path, demos, steps=1, **settings).owned("policy")
     after = train_small(tmp_path, demos, steps=2, **settings).owned("policy")
     norms = [n for n in before if ".bn" in n or "downsample.1" in n]

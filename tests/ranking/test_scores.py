@@ -5,7 +5,7 @@ import pytest
 
 from outtakes.errors import ArtifactError
 from outtakes.ranking.scores import FailureScore, Scores
-from tests.selection.rankings import make_scores
+from tests.ranking.rankings import make_scores
 
 
 def test_the_ranking_goes_from_near_to_far_and_ties_by_episode():
