@@ -7,21 +7,3 @@ that fails leaves its error there. LeRobot's ACT is timed where LeRobot can be i
 """
 
 from __future__ import annotations
-
-import argparse
-import json
-import platform
-import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import date
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-
-from benchmarks.objects import make_demos
-from outtakes.data.demo import DemoSet
-from outtakes.experiments_free import PAPER_POLICY, PAPER_TRAIN, QUICK_POLICY, QUICK_TRAIN

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from outtakes.arms import Arm, Job, _stacks, _worthwhile_workers, run_all, train_jobs
-from outtakes.errors import CheckpointError
 from outtakes.recipes import SMOKE
+
+from outtakes.errors import CheckpointError
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.demos import make_demos, small_act, small_train
 

@@ -13,9 +13,13 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from outtakes.arms import Arm, Job, _evaluation_settings
+from outtakes.ledger import write_setup
+from outtakes.recipes import SMOKE
+from outtakes.stages import Lab
+from outtakes.triage import BASELINE, ActionErrors
 from safetensors import safe_open
 
-from outtakes.arms import Arm, Job, _evaluation_settings
 from outtakes.data.demo import Outcome, Provenance
 from outtakes.data.frames import save_cache
 from outtakes.data.subset import VideoFiles
@@ -28,13 +32,9 @@ from outtakes.files import write_json
 from outtakes.importers.manifest import FILE as MANIFEST
 from outtakes.importers.manifest import Imported, Manifest, Skipped
 from outtakes.importers.source import Facts
-from outtakes.ledger import write_setup
-from outtakes.recipes import SMOKE
 from outtakes.review.decisions import Change
 from outtakes.review.sidecars import Sidecars
 from outtakes.selection.select import Choice, Selection, select
-from outtakes.stages import Lab
-from outtakes.triage import BASELINE, ActionErrors
 from tests.demos import make_demos, train_small
 from tests.ranking.rankings import SUCCESSES, make_scores
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from outtakes.recipes import PAPER, QUICK, RECIPE_FPS, RECIPES, SMOKE, Recipe, adapt, recipe
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ConfigError, UnknownName
-from outtakes.recipes import PAPER, QUICK, RECIPE_FPS, RECIPES, SMOKE, Recipe, adapt, recipe
 from outtakes.sim.environment import make_environment
 from tests.demos import make_demos
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from outtakes.arms import run_folder
+
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
-from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.commands import SCRIPT, Called, done
 
 ARMS = ("act-s", "act-all", "pb-s", "pb-kl-all", "pb-kl-low", "pb-kl-random")

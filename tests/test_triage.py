@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from outtakes.triage import FOLDS, ActionErrors, action_error
 
 from outtakes.errors import ArtifactError
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
-from outtakes.policy.checkpoint import Checkpoint
-from outtakes.triage import FOLDS, ActionErrors, action_error
 from tests.commands import TINY, done, fingerprint, refused
 from tests.demos import make_demos, train_small
 

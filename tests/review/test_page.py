@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from outtakes.data.layout import read_layout
+from tests.ranking.rankings import make_scores
 from tests.review.coded import CAMERAS, FPS, LENGTHS, READ_CODE
 from tests.review.many import repeated
 from tests.review.served import Served
-from tests.ranking.rankings import make_scores
 
 SHOWN = "#cameras video:not(.spare), #cameras img"
 

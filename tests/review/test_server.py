@@ -17,9 +17,9 @@ from outtakes.review.catalogue import read_catalogue
 from outtakes.review.server import prepare_server
 from outtakes.review.sidecars import Sidecars
 from outtakes.review.video_range import LONGEST_PIECE, video_response
+from tests.ranking.rankings import make_scores
 from tests.review.coded import CAMERAS, LENGTHS, coded_frame
 from tests.review.served import Served
-from tests.ranking.rankings import make_scores
 
 PATHS = ("", "page.js", "episodes", "decisions", "changes", "undo", "videos/0", "pictures/0/0/0")
 

@@ -15,8 +15,8 @@ from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.policy.act.policy import ActPolicy
 from outtakes.policy.agent import Agent
-from outtakes.ranking.attention.footprint import Budget, memory_tokens
 from outtakes.ranking.attention.discrepancy import Discrepancy
+from outtakes.ranking.attention.footprint import Budget, memory_tokens
 from outtakes.ranking.attention.pairs import Pairs
 from tests.demos import bias_of, make_demos, small_act
 

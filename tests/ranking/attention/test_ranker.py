@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.ranker import (
     SeedScores,
@@ -21,7 +22,6 @@ from outtakes.ranking.attention.ranker import (
     score_run,
 )
 from outtakes.selection.select import select
-from outtakes.policy.checkpoint import Checkpoint
 from tests import naive
 from tests.demos import bias_of, make_demos, small_act, train_small
 from tests.slow_ranking import divergences

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from outtakes.data.observation import Sizes
-from outtakes.policy.act.policy import ActPolicy, Memory
 from outtakes.policy.act.attention import Attention
-from outtakes.ranking.attention.scan import AttentionScan, blocks
+from outtakes.policy.act.policy import ActPolicy, Memory
 from outtakes.ranking.attention.cross_attention import (
     FoldedCrossAttention,
     FullCrossAttention,
     attend_to,
     folds,
 )
+from outtakes.ranking.attention.scan import AttentionScan, blocks
 from tests.demos import bias_of, small_act
 from tests.slow_ranking import divergences_of_memory
 
