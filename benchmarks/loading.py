@@ -14,7 +14,8 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from benchmarks.side_by_side import Row, Side, compare, copy_peak
 from outtakes.data.batches import DeviceDemos, Sampler
-from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording

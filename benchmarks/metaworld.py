@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.experiments.arm import act_arm
 from outtakes.experiments.datasets import record
 from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.recipes import QUICK, on_task
-from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS, Attempt, CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream

@@ -11,7 +11,7 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 from torch import Tensor
 
 from outtakes.data.batches import Batch
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 
 LEARNING_RATE, WEIGHT_DECAY, CLIP = 1e-5, 1e-4, 10.0
 

@@ -23,13 +23,13 @@ from outtakes.data.demo import Demo, DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.experiments.recipes import PAPER, QUICK
-from outtakes.policy.act.policy import ActConfig, ActPolicy
+from outtakes.policy.act.act import ActConfig, ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.pairs import Pairs
-from outtakes.ranking.attention.ranker import AttentionRanker
+from outtakes.ranking.attention.scoring import AttentionRanker
 from tests.slow_ranking import divergences
 
 ALONE = "the whole policy for every (failure, time, success), one at a time"

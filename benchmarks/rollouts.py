@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.side_by_side import Row, Side, compare
 from outtakes.data.demo import DemoSet
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.controller import ROWS, ChunkController
 from outtakes.evaluation.rolling_out import roll_out

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import success_difference, success_rate
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import record
 from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.recipes import QUICK, Recipe
-from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.sim.initial_states import InitialStates, Stream
 
 CANDIDATES = {

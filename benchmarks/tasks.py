@@ -28,8 +28,8 @@ from outtakes.evaluation.rollouts import treatment
 from outtakes.experiments.arm import act_arm
 from outtakes.experiments.datasets import collect_dataset, read_demos
 from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.recipes import QUICK, Recipe, on_task
-from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.experiments.study import BASELINE, RANKED, control_arms, experiment_1_arms
 from outtakes.experiments.tables import write_tables
 from outtakes.sim.collect import CollectConfig, simulate_attempt

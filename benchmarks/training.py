@@ -13,8 +13,8 @@ from benchmarks.peer import batch_for_lerobot, lerobot_act, training_step
 from benchmarks.side_by_side import Row, Side, compare, count_flops, matrix_peak, times
 from outtakes.data.demo import DemoSet
 from outtakes.experiments.recipes import PAPER, QUICK, Recipe
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.loss import compute_loss
-from outtakes.policy.act.policy import ActConfig
 from outtakes.training.config import Precision
 from outtakes.training.learner import Learner
 

@@ -61,7 +61,7 @@ def made_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     episode and the first `two` of each outcome have some of them; `pictures` lacks object poses,
     so that a policy must look, and `blind` the camera, too.
     """
-    from outtakes.data.lerobot import write_dataset
+    from outtakes.data.lerobot.write import write_dataset
     from tests.data.episodes import LENGTHS, recording, without_camera, without_poses
 
     folder = tmp_path_factory.mktemp("datasets")

@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from outtakes.data.demo import DemoSet
+from outtakes.policy.act.act import ActConfig, ActPolicy
 from outtakes.policy.act.bias import ParametricBias
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActConfig, ActPolicy
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.policy import Policy, PolicyConfig
 from outtakes.training.config import TrainConfig

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from outtakes.data.demo import Demo
 from outtakes.data.observation import Observation
-from outtakes.policy.act.policy import ActPolicy, Memory
+from outtakes.policy.act.act import ActPolicy, Memory
 from outtakes.policy.agent import Agent
 from outtakes.policy.divergence import symmetric_kl
 

@@ -70,7 +70,7 @@ def test_import_contracts():
 
 def test_training_and_ranking_import_on_a_bare_gpu_machine():
     modules = bare_modules()
-    assert {"outtakes.policy.act.policy", "outtakes.ranking.attention.ranker"} <= set(modules)
+    assert {"outtakes.policy.act.act", "outtakes.ranking.attention.scoring"} <= set(modules)
     outcome = import_without(ABSENT, modules)
     assert outcome.returncode == 0, outcome.stderr
 

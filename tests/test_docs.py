@@ -22,7 +22,7 @@ from safetensors import safe_open
 
 from outtakes.data.demo import Outcome, Provenance
 from outtakes.data.frames import save_cache
-from outtakes.data.subset import VideoFiles
+from outtakes.data.lerobot.subset import VideoFiles
 from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
@@ -31,8 +31,8 @@ from outtakes.export import _content
 from outtakes.files import write_json
 from outtakes.importers.manifest import FILE as MANIFEST
 from outtakes.importers.manifest import Imported, Manifest, Skipped
-from outtakes.importers.source import Facts
-from outtakes.review.decisions import Change
+from outtakes.importers.reader import Facts
+from outtakes.review.choices import Change
 from outtakes.review.sidecars import Sidecars
 from outtakes.selection.select import Choice, Selection, select
 from tests.demos import make_demos, train_small

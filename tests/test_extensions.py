@@ -17,8 +17,8 @@ from outtakes.api import load
 from outtakes.experiments.arm import act_arm
 from outtakes.experiments.executor import run_all
 from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.recipes import SMOKE
-from outtakes.experiments.steps import jobs_of
 from outtakes.policy.checkpoint import FILE
 from tests.commands import done, refused
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.errors import DatasetError, MachineError, UnknownName
 from outtakes.processes import apply_ahead, workers
 

@@ -16,15 +16,15 @@ from typing import Literal
 import numpy as np
 
 from outtakes.data.demo import DemoSet
-from outtakes.data.hub import local_folder
-from outtakes.data.lerobot import check_free
+from outtakes.data.lerobot.hub import local_folder
+from outtakes.data.lerobot.write import check_free
 from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import datasets, films, reporting, steps, study
+from outtakes.experiments import datasets, filming, pipeline, reporting, study
 from outtakes.experiments import triage as triaging
 from outtakes.experiments.datasets import (
     Prepared,
@@ -34,18 +34,18 @@ from outtakes.experiments.datasets import (
 )
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, named_device
+from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.recipes import recipe as named_recipe
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
-from outtakes.experiments.steps import check_policy
 from outtakes.experiments.study import StudyPlan
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking import scores as scoring
-from outtakes.ranking.attention.ranker import AttentionRanker
+from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.ranker import Ranker, ranker
 from outtakes.ranking.scores import Scores
 from outtakes.report.content import ReportContent
@@ -171,7 +171,7 @@ def train(
     lab = datasets.fit(lab, demos)
     if selection is not None:
         datasets.check_made_for(demos, selection)
-    runs = steps.train_policy(lab, demos, policy, selection=selection)
+    runs = pipeline.train_policy(lab, demos, policy, selection=selection)
     return [Checkpoint.load(run) for run in runs]
 
 
@@ -273,7 +273,7 @@ def evaluate(
     named = [
         (arm, run, Path(arm) / f"seed-{run.seed}") for arm, runs in arms.items() for run in runs
     ]
-    return steps.roll_out_runs(
+    return pipeline.roll_out_runs(
         named,
         _settings(recipe).evaluation,
         named_device(device),
@@ -403,7 +403,7 @@ def train_prepared(
         wandb: also log to Weights & Biases.
     """
     lab, demos = prepared.lab, prepared.demos
-    return steps.train_policy(lab, demos, policy, selection=selection, wandb=wandb)
+    return pipeline.train_policy(lab, demos, policy, selection=selection, wandb=wandb)
 
 
 @dataclass(frozen=True)
@@ -510,7 +510,7 @@ def evaluate_runs(
     if not folders:
         raise ConfigError("no run folder", remedy="give at least one run folder")
     named = ((run.absolute().parent.name, Checkpoint.load(run), run) for run in folders)
-    log = steps.roll_out_runs(
+    log = pipeline.roll_out_runs(
         named,
         lab.recipe.evaluation,
         lab.device,
@@ -528,7 +528,7 @@ def evaluate_runs(
         baseline, *others = outcomes
         compared = comparison.compare(outcomes, baseline=baseline, treatment=others[-1])
         compared.save(lab.out / COMPARISON)
-    filmed = films.film_runs(lab, folders, videos) if videos else []
+    filmed = filming.film_runs(lab, folders, videos) if videos else []
     return Evaluated(rates, compared, filmed)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.labels import SIDECAR, replace_labels
-from outtakes.data.lerobot import check_free
-from outtakes.data.source import check_outside, find_layout
-from outtakes.data.subset import VideoFiles, write_subset
+from outtakes.data.lerobot.location import check_outside, find_layout
+from outtakes.data.lerobot.subset import VideoFiles, write_subset
+from outtakes.data.lerobot.write import check_free
 from outtakes.errors import ConfigError
 from outtakes.files import unwritable, write_json
 from outtakes.ranking.scores import Scores

@@ -14,14 +14,14 @@ from uuid import uuid4
 
 import numpy as np
 
-from outtakes.data.cutting import cut
 from outtakes.data.demo import Outcome
-from outtakes.data.layout import Layout, dimension_names
-from outtakes.data.outcomes import Evidence, frame_columns, known_outcomes
-from outtakes.data.parquet import image_rows
+from outtakes.data.lerobot.cutting import cut
+from outtakes.data.lerobot.layout import Layout, dimension_names
+from outtakes.data.lerobot.location import find_layout
+from outtakes.data.lerobot.parquet import image_rows
+from outtakes.data.lerobot.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
+from outtakes.data.outcomes import frame_columns, known_outcomes
 from outtakes.data.reading import Reading
-from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
-from outtakes.data.source import find_layout
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
 from outtakes.files import write_atomically
 from outtakes.ranking.measure import Measure
@@ -125,7 +125,7 @@ def read_takes(
     layout, rows = read_rows(layout, list(dict.fromkeys(columns)), skip_bad=reading.skip_bad)
     # Outcomes are looked for where training looks, in the one column it reads.
     told = {name: rows.columns[name] for name in frame_columns(layout.features, reading.source)}
-    outcomes = known_outcomes(Evidence.of(layout, told, reading.labels), reading.source)
+    outcomes = known_outcomes(layout.evidence(told, reading.labels), reading.source)
     ranked = {} if scores is None else {f.episode: f for f in scores.ranked()}
     _check_scores(layout, ranked)
     known = layout.episode_indices.tolist()

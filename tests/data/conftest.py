@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from outtakes.data.lerobot import write_dataset
+from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.recording import Recording
 from tests.data.episodes import LENGTHS, recording
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from outtakes.data.content import content_hash
+from outtakes.data.hashing import content_hash
 from outtakes.errors import DatasetError
 
 

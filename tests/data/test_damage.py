@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError, MachineError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from outtakes.data.hub import is_hub_id, local_folder
+from outtakes.data.lerobot.hub import is_hub_id, local_folder
 from tests.commands import Called, in_own_process
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

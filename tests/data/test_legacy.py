@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from outtakes.data.content import content_hash
 from outtakes.data.demo import Outcome
-from outtakes.data.legacy import converted
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.hashing import content_hash
+from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.version_2 import converted
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError, MachineError
 from tests.commands import fingerprint

@@ -20,13 +20,9 @@ import pytest
 
 from outtakes.data import frames
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot import (
-    RECORDINGS,
-    join_datasets,
-    read_dataset,
-    read_metadata,
-    write_dataset,
-)
+from outtakes.data.lerobot.metadata import RECORDINGS, read_metadata
+from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.write import join_datasets, write_dataset
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError, MachineError, UnknownName
@@ -268,7 +264,7 @@ def test_reading_needs_no_lerobot(pristine: Path) -> None:
 import sys
 for name in ("torch", "lerobot", "datasets", "huggingface_hub", "cv2", "robosuite"):
     sys.modules[name] = None
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 print(len(read_dataset({str(pristine)!r})))
 """
     done = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from outtakes.data import lerobot
 from outtakes.data.demo import DemoSet
 from outtakes.data.labels import write_labels
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.data.ref import DatasetRef, keep
 from outtakes.errors import ArtifactError, DatasetError, UnknownName

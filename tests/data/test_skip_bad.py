@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from outtakes.data.lerobot import read_dataset, read_evidence, write_dataset
+from outtakes.data.lerobot.read import read_dataset, read_evidence
+from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from outtakes.data.demo import Outcome
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
 from tests.commands import done, fingerprint

@@ -9,7 +9,7 @@ import torch
 
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.data.observation import Sizes
-from outtakes.policy.act.policy import ActPolicy, Condition
+from outtakes.policy.act.act import ActPolicy, Condition
 from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.agent import Agent
 from outtakes.sim.robosuite.lift import Lift

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from outtakes.data.cutting import cut
 from outtakes.data.demo import DemoSet
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.cutting import cut
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from tests.commands import TINY, done, fingerprint, refused
 from tests.data.test_damage import cut_in_half, edit_column, only
@@ -134,7 +134,7 @@ def test_two_folders_become_one_dataset(tmp_path: Path) -> None:
 
 
 def test_facts_about_recordings_go_with_their_episodes(made_datasets: Path, tmp_path: Path) -> None:
-    from outtakes.data.lerobot import read_metadata
+    from outtakes.data.lerobot.metadata import read_metadata
 
     lift = shutil.copytree(made_datasets / "lift", tmp_path / "lift")
     drop(lift, 0, 3)

@@ -19,7 +19,7 @@ from PIL import Image
 from rerun.experimental import RrdReader
 
 from outtakes.data.demo import DemoSet
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.ranking.scores import FailureScore, Scores
 from tests.commands import done, fingerprint, refused
 from tests.data.test_damage import cut_in_half, only

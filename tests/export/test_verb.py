@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from outtakes.recipes import SMOKE as RECIPE
 
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.selection.select import Choice, Selection
 from tests.commands import SCRIPT, TINY, Called, done, in_own_process, refused

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outtakes.data.demo import Outcome
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.errors import ConfigError, DatasetError, OuttakesError
 from tests.data.episodes import LENGTHS, frame
 from tests.importers.aloha_files import jpeg, write_episode, write_episodes

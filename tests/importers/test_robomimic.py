@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from outtakes.data.demo import Outcome
-from outtakes.data.layout import read_layout
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.layout import read_layout
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.errors import ConfigError, DatasetError
 from tests.data.episodes import LENGTHS, frame
 from tests.importers.conftest import Import

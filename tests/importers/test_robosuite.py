@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.errors import DatasetError, UnknownName
 from outtakes.importers.open import open_source
 from outtakes.importers.options import ImportOptions

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outtakes.data.lerobot import write_dataset
+from outtakes.data.lerobot.write import write_dataset
 from tests.commands import done
 from tests.data.episodes import recording
 

@@ -12,7 +12,7 @@ from lerobot.envs.utils import NEW_ROLLOUT_OPTION, env_to_policy_features
 
 from lerobot_env_outtakes import OuttakesEnvConfig, SimulatedTask
 from outtakes.data.demo import Demo
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.sim.environment import make_environment

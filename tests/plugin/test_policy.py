@@ -15,7 +15,8 @@ from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre
 from lerobot_policy_outtakes.rows import Rows
 from outtakes.data.batches import DeviceDemos, Samples
 from outtakes.data.labels import write_labels
-from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from outtakes.policy.act.loss import compute_loss

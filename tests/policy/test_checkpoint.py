@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from outtakes.data.demo import Outcome
 from outtakes.errors import CheckpointError, MachineError
-from outtakes.policy.act.policy import ActConfig
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.demos import make_demos, small_act, train_small
 from tests.disk import full_after

@@ -5,8 +5,8 @@ import pytest
 
 from outtakes.errors import UnknownName
 from outtakes.policy import kinds
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActConfig
 from tests.policy.toy import Blur, ToyConfig
 
 

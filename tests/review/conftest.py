@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outtakes.data.lerobot import write_dataset
+from outtakes.data.lerobot.write import write_dataset
 from tests.review.coded import FPS, LENGTHS, coded_recording, write_pictures
 from tests.review.served import Served, serving
 

@@ -17,7 +17,7 @@ import pytest
 from outtakes.stages import load_selection
 from playwright.sync_api import Browser, expect
 
-from outtakes.data.lerobot import read_dataset
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.selection.select import Selection
 from tests.commands import SCRIPT, done, fingerprint, refused
 from tests.review.coded import LENGTHS

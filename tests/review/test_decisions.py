@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outtakes.errors import ArtifactError
-from outtakes.review.decisions import UNDO_STEPS, Change, Decisions
+from outtakes.review.choices import UNDO_STEPS, Change, Decisions
 
 PRESSES = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from(["success", "failure", True, False])), max_size=30

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from outtakes.data.video import decode_image
+from outtakes.data.lerobot.video import decode_image
 from outtakes.errors import ArtifactError, ConfigError, MachineError
-from outtakes.review.app import PAGE
 from outtakes.review.catalogue import read_catalogue
+from outtakes.review.routes import PAGE
 from outtakes.review.server import prepare_server
 from outtakes.review.sidecars import Sidecars
 from outtakes.review.video_range import LONGEST_PIECE, video_response

@@ -11,7 +11,7 @@ import pytest
 
 from outtakes.data.labels import read_labels
 from outtakes.errors import ArtifactError, DatasetError, MachineError
-from outtakes.review.decisions import Change
+from outtakes.review.choices import Change
 from outtakes.review.sidecars import Conflict, Sidecars
 from tests.disk import full_after
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActConfig
 from outtakes.training.config import TrainConfig
 from outtakes.training.graphed import GraphedStep
 from outtakes.training.learner import Learner

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from outtakes.data.observation import Sizes
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.policy import Policy
 from outtakes.training.optimizer import Optimizer, RowAdam, schedule
 from tests.demos import bias_of, small_act

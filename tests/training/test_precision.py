@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActConfig
 from outtakes.training.learner import Learner
 from tests.demos import make_demos, small_act, small_train
 

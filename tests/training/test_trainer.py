@@ -16,7 +16,7 @@ from outtakes.data.frames import load_cache, save_cache
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.policy.act.loss import LossConfig
 from outtakes.policy.checkpoint import FILE, Checkpoint
-from outtakes.ranking.attention.ranker import AttentionRanker
+from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.training.config import TrainConfig
 from outtakes.training.trainer import DivergedError
 from tests.demos import make_demos, small_act, train_small

@@ -14,7 +14,7 @@ from outtakes.cli.converting import Convert
 from outtakes.cli.experiments import Demo, Report, Study, Triage
 from outtakes.cli.exporting import Export, Rerun
 from outtakes.cli.importing import Import
-from outtakes.cli.labels import Label
+from outtakes.cli.labelling import Label
 from outtakes.cli.machine import Doctor
 from outtakes.cli.review import Review
 from outtakes.cli.steps import Evaluate, Rank, Select, Train

@@ -43,9 +43,9 @@ class Export(Reads):
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
         from outtakes.api import load_scores, load_selection
-        from outtakes.data.hub import local_folder
+        from outtakes.data.lerobot.hub import local_folder
         from outtakes.export import Wanted, check_place, export
-        from outtakes.review.export import kept_selection
+        from outtakes.review.kept import kept_selection
 
         self._check_push()
         wanted, home = Wanted(self.lerobot, self.weights), local_folder(self.dataset)
@@ -62,7 +62,7 @@ class Export(Reads):
         console.result(_text(facts), {**facts, "hub": self._pushed()})
 
     def _check_push(self) -> None:
-        from outtakes.data.hub import check_upload
+        from outtakes.data.lerobot.hub import check_upload
         from outtakes.errors import ConfigError
 
         check_writable(self.out.absolute().parent)
@@ -81,7 +81,7 @@ class Export(Reads):
         return Sidecars(home, self.review or home, known).read().dropped
 
     def _pushed(self) -> str | None:
-        from outtakes.data.hub import upload
+        from outtakes.data.lerobot.hub import upload
         from outtakes.export import DATASET
 
         if self.push_to_hub is None:
@@ -122,9 +122,9 @@ class Rerun(Labelled):
 
     def run(self, console: Console) -> None:
         """Write the recording and say how to open it."""
-        from outtakes.data.hub import local_folder
         from outtakes.data.labels import parse_episodes
-        from outtakes.data.source import check_outside
+        from outtakes.data.lerobot.hub import local_folder
+        from outtakes.data.lerobot.location import check_outside
         from outtakes.ranking.scores import Scores
         from outtakes.rrd import check_name, read_takes, write_rrd
 

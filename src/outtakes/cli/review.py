@@ -66,7 +66,7 @@ class Review(Verb):
 
     def _export(self, path: Path, sidecars: Sidecars, console: Console) -> None:
         from outtakes import api
-        from outtakes.review.export import kept_selection
+        from outtakes.review.kept import kept_selection
 
         check_writable(path.absolute().parent)
         demos = api.load(self.dataset, recipe=self.settings(), progress=console.progress)

@@ -25,16 +25,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from outtakes.data.demo import Outcome
 from outtakes.data.labels import SIDECARS, label_files, read_labels
 from outtakes.errors import DatasetError, UnknownName
-
-if TYPE_CHECKING:
-    from outtakes.data.layout import Layout
 
 COLUMNS = ("next.success", "is_success", "success", "is_episode_successful")
 """Columns that tell success, by precedence."""
@@ -91,21 +88,6 @@ class Evidence:
         """Every episode index of the dataset, ascending."""
         return sorted([*self.episode_indices.tolist(), *self.left_out])
 
-    @staticmethod
-    def of(layout: Layout, columns: Mapping[str, np.ndarray], labels: Path | None) -> Evidence:
-        """What a dataset says, given the columns of `data/` that were read of it."""
-        return Evidence(
-            layout.home,
-            layout.episode_indices,
-            layout.starts,
-            columns,
-            layout.episode_columns,
-            layout.folder_outcomes,
-            labels=labels,
-            left_out=layout.left_out.keys(),
-            numeric_columns=[name for name, f in layout.features.items() if _numeric(f)],
-        )
-
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -122,6 +104,11 @@ class Outcomes:
         return dict(Counter(self.sources.values()))
 
 
+def is_numeric(feature: Mapping[str, Any]) -> bool:
+    """Whether a feature, as `meta/info.json` describes it, holds numbers."""
+    return str(feature.get("dtype")).startswith(("bool", "int", "uint", "float"))
+
+
 def frame_columns(features: Mapping[str, Mapping[str, Any]], wanted: Source | None) -> list[str]:
     """The column of `data/` to read for outcomes, or none.
 
@@ -130,11 +117,7 @@ def frame_columns(features: Mapping[str, Mapping[str, Any]], wanted: Source | No
         wanted: the one source to look at, if named.
     """
     names = (*COLUMNS, *REWARDS) if wanted is None else (wanted.name,)
-    return [name for name in names if name in features and _numeric(features[name])][:1]
-
-
-def _numeric(feature: Mapping[str, Any]) -> bool:
-    return str(feature.get("dtype")).startswith(("bool", "int", "uint", "float"))
+    return [name for name in names if name in features and is_numeric(features[name])][:1]
 
 
 def find_outcomes(evidence: Evidence, wanted: Source | None = None) -> Outcomes:

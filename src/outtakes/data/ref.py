@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outtakes.data.content import hash_demos
 from outtakes.data.frames import cache_root, load_whole, save_cache
+from outtakes.data.hashing import hash_demos
 from outtakes.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DatasetRef:
                 where=self.cache,
                 remedy="make or read them again",
             )
-        from outtakes.data.lerobot import read_dataset
+        from outtakes.data.lerobot.read import read_dataset
 
         demos = read_dataset(
             self.source,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot import read_dataset, write_dataset
+from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.write import write_dataset
 from outtakes.errors import ArtifactError, DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from outtakes.data.demo import DemoSet
-from outtakes.data.lerobot import read_dataset, read_metadata
+from outtakes.data.lerobot.metadata import read_metadata
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.experiments.action_errors import ActionErrors
+from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.files import load_json, write_json
 from outtakes.ranking.scores import Scores

@@ -12,11 +12,11 @@ from outtakes.data.demo import DemoSet
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.exhibits import RetrievalPlane, load_films
 from outtakes.evaluation.statistics import spearman
-from outtakes.experiments.action_errors import BASELINE, ActionErrors
 from outtakes.experiments.folder import FILMS, RETRIEVAL, Folder
+from outtakes.experiments.held_out import BASELINE, ActionErrors
 from outtakes.experiments.runs import run_folder
 from outtakes.policy.checkpoint import FILE, Checkpoint
-from outtakes.ranking.attention.ranker import bias_plane
+from outtakes.ranking.attention.scoring import bias_plane
 from outtakes.ranking.ranker import Plane
 from outtakes.ranking.scores import FailureScore
 from outtakes.report.content import (

@@ -9,8 +9,8 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.evaluation.evaluate import Evaluation
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActConfig
 from outtakes.sim.collect import CollectConfig
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.training.config import TrainConfig

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from outtakes.data.demo import DemoSet
+from outtakes.data.lerobot.location import is_pair
 from outtakes.data.outcomes import FOLDERS
-from outtakes.data.source import is_pair
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.experiments.films import Actor, film, map_retrieval
+from outtakes.experiments.filming import Actor, film, map_retrieval
 from outtakes.experiments.folder import FILMS, SELECTION, Folder
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.present import present

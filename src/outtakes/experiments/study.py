@@ -18,13 +18,13 @@ from outtakes.experiments.arm import Arm, act_arm, bias_arm, label_arm
 from outtakes.experiments.datasets import check_both_outcomes, collect_dataset, read_demos
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION
 from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.recipes import Recipe, check_seeds
 from outtakes.experiments.runs import ROLLOUTS, Job, run_folder
 from outtakes.experiments.setting_up import write_simulated_setup
-from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.experiments.tables import write_tables
 from outtakes.policy.checkpoint import FILE, Checkpoint
-from outtakes.ranking.attention.ranker import AttentionRanker
+from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.scores import Scores, rank
 from outtakes.selection.select import select
 

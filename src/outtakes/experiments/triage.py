@@ -13,13 +13,13 @@ import numpy as np
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError, DatasetError
-from outtakes.experiments.action_errors import BASELINE, ActionErrors
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
+from outtakes.experiments.held_out import BASELINE, ActionErrors
 from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
-from outtakes.experiments.steps import jobs_of, run_jobs
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.measure import Needs

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE
+from outtakes.data.lerobot.rows import ACTION, ENVIRONMENT_STATE, STATE
 from outtakes.errors import DatasetError
 from outtakes.importers.fields import Fields, chosen, first_sound
 from outtakes.importers.hdf5 import Node, natural_order, open_hdf5
 from outtakes.importers.options import ImportOptions
-from outtakes.importers.source import Facts, Glance
+from outtakes.importers.reader import Facts, Glance
 from outtakes.importers.verdict import HOW_TO_LABEL, Verdict, read_attribute, read_told
 
 FPS = 50

@@ -13,12 +13,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from outtakes.data.lerobot import check_free, join_datasets, write_dataset
+from outtakes.data.lerobot.write import check_free, join_datasets, write_dataset
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError
 from outtakes.importers.manifest import Imported, Manifest, Skipped
 from outtakes.importers.options import ImportOptions
-from outtakes.importers.source import Facts, Glance, Source
+from outtakes.importers.reader import Facts, Glance, Source
 from outtakes.importers.staging import Part, Staging, open_staging, put_in_place
 from outtakes.progress import Progress
 

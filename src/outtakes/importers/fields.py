@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from outtakes.data.features import SMALLEST_IMAGE
-from outtakes.data.layout import CAMERA_PREFIX
-from outtakes.data.video import decode_image
+from outtakes.data.lerobot.features import SMALLEST_IMAGE
+from outtakes.data.lerobot.layout import CAMERA_PREFIX
+from outtakes.data.lerobot.video import decode_image
 from outtakes.errors import DatasetError, UnknownName
 from outtakes.importers.hdf5 import Node, Stored
 

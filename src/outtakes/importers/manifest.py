@@ -10,7 +10,7 @@ from typing import Any
 
 from outtakes.data.demo import Outcome
 from outtakes.files import write_json
-from outtakes.importers.source import Facts
+from outtakes.importers.reader import Facts
 
 FILE = "meta/import.json"
 """Where it lies in a dataset."""

@@ -8,8 +8,8 @@ from outtakes.errors import DatasetError
 from outtakes.importers.aloha import AlohaFolder
 from outtakes.importers.hdf5 import open_hdf5
 from outtakes.importers.options import ImportOptions
+from outtakes.importers.reader import Source
 from outtakes.importers.robomimic import RobomimicFile
-from outtakes.importers.source import Source
 
 _FORMATS = "a robomimic or robosuite file, or a folder of ALOHA's episode_N.hdf5"
 

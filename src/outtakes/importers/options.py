@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from outtakes.data.features import SMALLEST_IMAGE
+from outtakes.data.lerobot.features import SMALLEST_IMAGE
 from outtakes.errors import ConfigError
 
 

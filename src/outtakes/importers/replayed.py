@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from outtakes.data.layout import CAMERA_PREFIX
+from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.errors import DatasetError
 from outtakes.importers.hdf5 import Node
 

@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 
-from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE
+from outtakes.data.lerobot.rows import ACTION, ENVIRONMENT_STATE, STATE
 from outtakes.errors import DatasetError
 from outtakes.importers.fields import Fields, chosen, first_sound
 from outtakes.importers.filter_keys import read_filter_keys
 from outtakes.importers.hdf5 import Node, open_hdf5
 from outtakes.importers.options import ImportOptions
+from outtakes.importers.reader import Facts, Glance
 from outtakes.importers.replayed import Replayed, Stage, observe_first
 from outtakes.importers.settings import read_settings
-from outtakes.importers.source import Facts, Glance
 from outtakes.importers.verdict import HOW_TO_LABEL, Verdict, read_attribute, read_told
 
 STATE_KEYS = ("joint_pos", "eef_pos", "eef_quat", "gripper_qpos")

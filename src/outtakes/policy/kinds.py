@@ -12,7 +12,7 @@ from outtakes.policy.policy import PolicyConfig
 
 GROUP = "outtakes.policies"
 """Entry point group that other packages add to: kind -> a `PolicyConfig` class."""
-_BUILT_IN = {"act": "outtakes.policy.act.policy:ActConfig"}
+_BUILT_IN = {"act": "outtakes.policy.act.act:ActConfig"}
 
 
 def kinds() -> list[str]:
@@ -65,7 +65,7 @@ def _parsed(value: Any, hint: Any) -> Any:
         return tuple(_parsed(item, hint) for item in value)
     if isinstance(value, str):
         return Path(value) if Path in named else value
-    kind = next((kind for kind in named if is_dataclass(kind)), None)
+    kind: Any = next((kind for kind in named if is_dataclass(kind)), None)
     if kind is None or not isinstance(value, Mapping):
         return value
     hints = get_type_hints(kind)

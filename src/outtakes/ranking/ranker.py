@@ -24,7 +24,7 @@ from outtakes.ranking.measure import Measure
 GROUP = "outtakes.rankers"
 """Entry point group that other packages add to: name -> a `Ranker` class."""
 _BUILT_IN = {
-    "attention": "outtakes.ranking.attention.ranker:AttentionRanker",
+    "attention": "outtakes.ranking.attention.scoring:AttentionRanker",
     "action-error": "outtakes.ranking.action_error:ActionErrorRanker",
 }
 

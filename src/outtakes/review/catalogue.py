@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.data.layout import Layout, read_layout
-from outtakes.data.outcomes import Evidence, Outcomes, frame_columns, recorded_outcomes
-from outtakes.data.rows import Rows, read_rows
+from outtakes.data.lerobot.layout import Layout, read_layout
+from outtakes.data.lerobot.rows import Rows, read_rows
+from outtakes.data.outcomes import Outcomes, frame_columns, recorded_outcomes
 from outtakes.errors import ArtifactError
 from outtakes.ranking.scores import Scores
 
@@ -112,7 +112,7 @@ def read_catalogue(root: Path, scores: Path | None = None) -> Catalogue:
     """
     layout = read_layout(root)
     layout, rows = read_rows(layout, frame_columns(layout.features, None), skip_bad=False)
-    recorded = recorded_outcomes(Evidence.of(layout, rows.columns, labels=None))
+    recorded = recorded_outcomes(layout.evidence(rows.columns, labels=None))
     ranking = None if scores is None else Scores.load(scores)
     if scores is not None and ranking is not None:
         _check_ranked(scores, ranking, layout)

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from outtakes.data.layout import Layout
-from outtakes.data.parquet import image_rows
-from outtakes.data.rows import Rows
+from outtakes.data.lerobot.layout import Layout
+from outtakes.data.lerobot.parquet import image_rows
+from outtakes.data.lerobot.rows import Rows
 
 _EPISODES_KEPT = 8
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}

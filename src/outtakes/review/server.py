@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import uvicorn
 
 from outtakes.errors import ConfigError, MachineError
-from outtakes.review.app import make_app
 from outtakes.review.catalogue import Catalogue
+from outtakes.review.routes import make_app
 from outtakes.review.sidecars import Sidecars
 
 _LOOPBACK = "127.0.0.1"

@@ -18,7 +18,7 @@ from outtakes.data.demo import Outcome
 from outtakes.data.labels import SIDECAR, locked, read_labels, replace_labels
 from outtakes.errors import ArtifactError
 from outtakes.files import read_json, write_json
-from outtakes.review.decisions import Change, Decisions
+from outtakes.review.choices import Change, Decisions
 
 REVIEW = "review.json"
 """Name of the file with what is dropped and what can be undone."""

@@ -6,7 +6,7 @@ import torch
 from benchmarks.peer import batch_for_lerobot, lerobot_act, weights_for_lerobot
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation, Sizes
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from tests.demos import small_act
 
 SIZES = Sizes(demos=4, state=4, environment_state=3, action=2)

@@ -8,8 +8,8 @@ from outtakes.data.batches import DeviceDemos, Sampler
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActPolicy
 from outtakes.policy.policy import Losses
 from tests import naive
 from tests.demos import bias_of, gradient_of, make_demos, small_act

@@ -6,7 +6,7 @@ import torch
 
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import ConfigError
-from outtakes.policy.act.policy import ActConfig, ActPolicy
+from outtakes.policy.act.act import ActConfig, ActPolicy
 from tests import naive
 from tests.demos import bias_of, gradient_of, small_act
 

@@ -4,7 +4,7 @@ import torch
 
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import CheckpointError, UnknownName
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.act.retrieval import Bank, retrieval_camera
 from tests.demos import make_demos, small_act, train_small
 

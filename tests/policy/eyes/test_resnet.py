@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from outtakes.data.observation import Sizes
 from outtakes.errors import CheckpointError
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.eyes.resnet import FEATURES, STRIDE, ResNet18
 from tests.demos import make_demos, small_act, train_small
 

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget, memory_tokens

@@ -14,7 +14,7 @@ from outtakes.data.normalize import Normalizer
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.attention.footprint import Budget
-from outtakes.ranking.attention.ranker import (
+from outtakes.ranking.attention.scoring import (
     SeedScores,
     combine,
     kendall_tau,

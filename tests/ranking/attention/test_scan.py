@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from outtakes.data.observation import Sizes
+from outtakes.policy.act.act import ActPolicy, Memory
 from outtakes.policy.act.attention import Attention
-from outtakes.policy.act.policy import ActPolicy, Memory
 from outtakes.ranking.attention.cross_attention import (
     FoldedCrossAttention,
     FullCrossAttention,

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot import read_dataset, read_metadata
+from outtakes.data.lerobot.metadata import read_metadata
+from outtakes.data.lerobot.read import read_dataset
 from outtakes.sim.collect import STEPS_AFTER_SUCCESS
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.robosuite.lift import Lift

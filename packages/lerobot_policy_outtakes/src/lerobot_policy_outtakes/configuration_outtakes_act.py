@@ -15,11 +15,11 @@ from lerobot.optim.schedulers import (
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_policy_outtakes.optimizer import OuttakesAdamWConfig
-from outtakes.data.layout import camera_name
+from outtakes.data.lerobot.layout import camera_name
 from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.policy.act.act import ActConfig, Condition
 from outtakes.policy.act.loss import LossConfig
-from outtakes.policy.act.policy import ActConfig, Condition
 
 
 @PreTrainedConfig.register_subclass("outtakes_act")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
-from outtakes.data.lerobot import read_evidence
+from outtakes.data.lerobot.read import read_evidence
 from outtakes.data.outcomes import find_outcomes
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError

@@ -31,7 +31,7 @@ from lerobot_policy_outtakes.rows import Rows, StoredBank
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.eyes.resnet import FEATURES
 from outtakes.policy.policy import ParameterGroup, Steering

@@ -27,7 +27,7 @@ from torch import Tensor
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from outtakes import version
-from outtakes.data.lerobot import check_free
+from outtakes.data.lerobot.write import check_free
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.errors import CheckpointError, ConfigError
 from outtakes.policy.checkpoint import Checkpoint

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
-from outtakes.data.layout import CAMERA_PREFIX
-from outtakes.data.lerobot import check_free
+from outtakes.data.lerobot.layout import CAMERA_PREFIX
+from outtakes.data.lerobot.write import check_free
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.errors import CheckpointError
 from outtakes.evaluation.controller import ControllerConfig
-from outtakes.policy.act.policy import ActConfig
+from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.checkpoint import FILE, Checkpoint
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from outtakes.data.demo import Demo
-from outtakes.policy.act.policy import ActPolicy, Memory
+from outtakes.policy.act.act import ActPolicy, Memory
 from outtakes.policy.agent import Agent
 from outtakes.ranking.attention.footprint import Budget, encoding_bytes, held_bytes, memory_tokens
 from outtakes.ranking.attention.pairs import Pairs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from outtakes.policy.act.policy import ActConfig, ActPolicy
+from outtakes.policy.act.act import ActConfig, ActPolicy
 from outtakes.policy.eyes.resnet import STRIDE
 from outtakes.ranking.attention.cross_attention import folds
 

@@ -21,8 +21,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from outtakes.policy.act.act import ActPolicy, Memory
 from outtakes.policy.act.attention import split_heads
-from outtakes.policy.act.policy import ActPolicy, Memory
 from outtakes.policy.act.transformer import DecoderLayer
 from outtakes.policy.divergence import symmetric_kl_of
 from outtakes.ranking.attention.cross_attention import CrossAttention, attend_to

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from outtakes.data.lerobot import check_free, write_dataset
+from outtakes.data.lerobot.write import check_free, write_dataset
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError
 from outtakes.progress import Progress

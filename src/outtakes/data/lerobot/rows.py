@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outtakes.data import parquet
-from outtakes.data.faults import CorruptEpisode, Faults, UnreadableFile
-from outtakes.data.layout import Layout
+from outtakes.data.lerobot import parquet
+from outtakes.data.lerobot.faults import CorruptEpisode, Faults, UnreadableFile
+from outtakes.data.lerobot.layout import Layout
 from outtakes.errors import DatasetError
 
 STATE, ENVIRONMENT_STATE, ACTION = (

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outtakes.data.faults import UnreadableFile
+from outtakes.data.lerobot.faults import UnreadableFile
 from outtakes.files import DISK_FULL, unwritable
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from outtakes.evaluation.rollouts import Rollout, RolloutLog, treatment
 from outtakes.experiments.folder import FILMS, RETRIEVAL
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.runs import ROLLOUTS, run_folder
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.act.retrieval import retrieval_camera
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.report.media import write_video

@@ -7,7 +7,7 @@ import torch
 
 from outtakes.data.demo import Demo, DemoSet
 from outtakes.errors import CheckpointError, DatasetError
-from outtakes.policy.act.policy import ActPolicy
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.policy import Policy
 from outtakes.progress import Progress

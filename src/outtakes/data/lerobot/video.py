@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from outtakes.data.faults import CorruptEpisode, Faults, UnreadableFile
+from outtakes.data.lerobot.faults import CorruptEpisode, Faults, UnreadableFile
 from outtakes.errors import DatasetError, MachineError
 
 if TYPE_CHECKING:

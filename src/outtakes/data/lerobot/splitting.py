@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
-from outtakes.data.lerobot import quiet_encoders
+from outtakes.data.lerobot.write import quiet_encoders
 from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from outtakes.data import frames, parquet, video
+from outtakes.data import frames
 from outtakes.data.demo import DemoSet, Provenance
-from outtakes.data.faults import CorruptEpisode, Faults, UnreadableFile
 from outtakes.data.frame_file import FrameFile
-from outtakes.data.layout import Layout, VideoSpans, dimension_names
-from outtakes.data.outcomes import Evidence, find_outcomes, frame_columns
+from outtakes.data.lerobot import parquet, video
+from outtakes.data.lerobot.faults import CorruptEpisode, Faults, UnreadableFile
+from outtakes.data.lerobot.layout import Layout, VideoSpans, dimension_names
+from outtakes.data.lerobot.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
+from outtakes.data.outcomes import find_outcomes, frame_columns
 from outtakes.data.reading import Reading
-from outtakes.data.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
 from outtakes.errors import DatasetError
 
 Placed = tuple[int, np.ndarray, str]
@@ -87,7 +88,7 @@ def _sized(frame: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -> DemoSet:
-    evidence = Evidence.of(layout, rows.columns, reading.labels)
+    evidence = layout.evidence(rows.columns, reading.labels)
     outcomes = find_outcomes(evidence, reading.source)
     return DemoSet(
         name=str(layout.root),

@@ -1,15 +1,9 @@
-"""LeRobot datasets, in and out.
-
-`write_dataset` records with LeRobot itself, so that its tools, its hub and other trainers open
-what it leaves. `read_dataset` reads any LeRobotDataset v3.0 or v2.1, with images or videos, through
-the frame cache. This is the only module that imports LeRobot, and it goes over the network only to
-fetch a dataset that is named by its hub id.
-"""
+"""Writing LeRobot datasets, with LeRobot itself, so that its tools, its hub and other trainers open
+what it leaves. This module and `splitting` alone import LeRobot."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import shutil
@@ -17,32 +11,17 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outtakes.data import frames
-from outtakes.data.content import content_hash
-from outtakes.data.decode import fill_cache
-from outtakes.data.demo import DemoSet
-from outtakes.data.faults import CorruptEpisode
-from outtakes.data.features import check_recording, describe_features, frame_shape
-from outtakes.data.hub import local_folder
-from outtakes.data.labels import label_files
-from outtakes.data.layout import Layout
-from outtakes.data.outcomes import Evidence, frame_columns
-from outtakes.data.reading import Reading
+from outtakes.data.lerobot.features import check_recording, describe_features, frame_shape
+from outtakes.data.lerobot.metadata import RECORDINGS, read_metadata, write_metadata
 from outtakes.data.recording import Recording
-from outtakes.data.rows import read_rows
-from outtakes.data.source import find_layout
 from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 
 if TYPE_CHECKING:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
-RECORDINGS = "meta/recordings.jsonl"
-"""Where the metadata of recordings is kept inside a dataset, one JSON object an episode."""
 
 
 def write_dataset(
@@ -193,12 +172,6 @@ def _record(
         write_metadata(draft / RECORDINGS, metadata)
 
 
-def write_metadata(path: Path, metadata: Sequence[Mapping[str, Any]]) -> None:
-    """Write what `read_metadata` reads; each entry has its `episode_index`."""
-    lines = [json.dumps(entry, default=lambda scalar: scalar.item()) for entry in metadata]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) -> LeRobotDataset:
     try:
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -236,99 +209,3 @@ def _add_episode(dataset: LeRobotDataset, recording: Recording) -> None:
         dataset.add_frame({**frame, "task": recording.task})
     with SuppressProgressBars():
         dataset.save_episode()
-
-
-def read_metadata(root: Path) -> dict[int, dict[str, Any]]:
-    """Episode index -> `Recording.metadata`; empty for datasets written by others.
-
-    Raises:
-        DatasetError: when the file is damaged.
-    """
-    path = Path(root) / RECORDINGS
-    if not path.exists():
-        return {}
-    try:
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {int(entry.pop("episode_index")): entry for entry in entries}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DatasetError(
-            f"cannot read the recordings' metadata ({error!r})", where=path, remedy="delete it"
-        ) from error
-
-
-def read_dataset(
-    path: Path | str,
-    reading: Reading | None = None,
-    *,
-    cache_dir: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    expected: str | None = None,
-) -> DemoSet:
-    """Read a LeRobotDataset v3.0 or v2.1, decoding its frames at most once.
-
-    Args:
-        path: the dataset's folder, or `owner/name` on the hub.
-        reading: what to read, and where the outcomes are; everything, from anywhere, when None.
-        cache_dir: where frame caches live, instead of `frames.cache_root()`.
-        progress: called with (frames decoded so far, frames to decode).
-        expected: the content hash it had when it was read before; whatever it has now when None.
-
-    Returns:
-        The demonstrations, images memory-mapped from the frame cache.
-
-    Raises:
-        CorruptEpisode: when an episode cannot be read; unless `reading.skip_bad`.
-        DatasetError: when the dataset is missing, damaged, unlabelled, or of another version or
-            content.
-        MachineError: when the cache cannot be written.
-    """
-    reading = reading or Reading()
-    layout = find_layout(local_folder(str(path)), cache_dir)
-    chosen = layout.choose_cameras(reading.cameras)
-    content = _hash(layout, chosen, reading)
-    if expected not in (None, content):
-        raise DatasetError(
-            "the dataset has changed since it was read",
-            where=path,
-            remedy="restore it as it was, or begin again with a new --out",
-        )
-    folder = (cache_dir or frames.cache_root()).absolute() / content
-    demos = frames.load_whole(folder, content)
-    if demos is None:
-        with frames.new_cache(folder) as draft:
-            fill_cache(draft, layout, chosen, reading, content, progress)
-            if _hash(find_layout(layout.home, cache_dir), chosen, reading) != content:
-                raise DatasetError(
-                    "the dataset changed while it was read",
-                    where=path,
-                    remedy="wait until it is written, then read it again",
-                )
-        demos = frames.load_cache(folder)
-    if not reading.skip_bad:
-        _check_whole(demos, Path(path))
-    return replace(demos, name=str(path), checked=True).cached_in(folder)
-
-
-def _check_whole(demos: DemoSet, path: Path) -> None:
-    """Refuse what an earlier read, which was allowed to, left episodes out of."""
-    for episode, why in demos.provenance.skipped.items():
-        raise CorruptEpisode(episode, why, file=path, remedy="repair it")
-
-
-def _hash(layout: Layout, cameras: Sequence[str], reading: Reading) -> str:
-    labels = {path.name: path for path in label_files(layout.home, reading.labels)}
-    return content_hash({**layout.files(cameras), **labels}, reading.request(cameras))
-
-
-def read_evidence(path: Path | str, reading: Reading) -> Evidence:
-    """What a dataset says about how its episodes ended; decodes nothing.
-
-    Raises:
-        DatasetError: when the dataset is missing, damaged, or of another version.
-    """
-    layout = find_layout(Path(path))
-    wanted = frame_columns(layout.features, reading.source)
-    if not wanted:
-        return Evidence.of(layout, {}, reading.labels)
-    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
-    return Evidence.of(layout, rows.columns, reading.labels)

@@ -36,9 +36,9 @@ class Label(Labelled):
 
     def run(self, console: Console) -> None:
         """Add the labels, and say what holds now."""
-        from outtakes.data.hub import local_folder
         from outtakes.data.labels import write_labels
-        from outtakes.data.lerobot import read_evidence
+        from outtakes.data.lerobot.hub import local_folder
+        from outtakes.data.lerobot.read import read_evidence
         from outtakes.data.outcomes import known_outcomes
 
         reading, folder = self.reading(), local_folder(self.dataset)
@@ -58,8 +58,8 @@ class Label(Labelled):
 
     def _path(self) -> Path:
         """The file to add labels to; never one of a download, which others share."""
-        from outtakes.data.hub import is_hub_id
         from outtakes.data.labels import SIDECAR
+        from outtakes.data.lerobot.hub import is_hub_id
 
         if self.out is None and is_hub_id(self.dataset):
             raise ConfigError(
@@ -82,7 +82,7 @@ class Label(Labelled):
         return {**self._frozen(folder), **named}
 
     def _frozen(self, folder: Path) -> Mapping[int, bool]:
-        from outtakes.data.lerobot import read_evidence
+        from outtakes.data.lerobot.read import read_evidence
         from outtakes.data.outcomes import find_outcomes
 
         if self.freeze is None:

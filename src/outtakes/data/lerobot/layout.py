@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from outtakes.data.parquet import column_names, read_table, reading
+from outtakes.data.lerobot.parquet import column_names, read_table, reading
+from outtakes.data.outcomes import Evidence, is_numeric
 from outtakes.errors import DatasetError, UnknownName
 
 if TYPE_CHECKING:
@@ -118,6 +119,25 @@ class Layout:
             for name, feature in self.features.items()
             if feature.get("dtype") in ("video", "image") and not _is_depth(feature)
         }
+
+    def evidence(self, columns: Mapping[str, np.ndarray], labels: Path | None) -> Evidence:
+        """What it says about how its episodes ended.
+
+        Args:
+            columns: column of `data/` that was read -> (R,) or (R, d) numbers.
+            labels: a label file in place of those in the dataset's folder.
+        """
+        return Evidence(
+            self.home,
+            self.episode_indices,
+            self.starts,
+            columns,
+            self.episode_columns,
+            self.folder_outcomes,
+            labels=labels,
+            left_out=self.left_out.keys(),
+            numeric_columns=[name for name, f in self.features.items() if is_numeric(f)],
+        )
 
     def choose_cameras(self, wanted: Sequence[str] | None) -> list[str]:
         """These cameras, or all of them.

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from outtakes.errors import OuttakesError
 from outtakes.review.catalogue import Catalogue
-from outtakes.review.decisions import Change, Decisions
+from outtakes.review.choices import Change, Decisions
 from outtakes.review.guard import Guard
 from outtakes.review.pictures import Pictures, media_type
 from outtakes.review.sidecars import Conflict, Sidecars

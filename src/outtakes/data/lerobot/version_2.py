@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from outtakes.data import frames
-from outtakes.data.content import content_hash
+from outtakes.data.hashing import content_hash
 from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 

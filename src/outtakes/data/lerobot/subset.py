@@ -2,8 +2,8 @@
 
 `lerobot.datasets.dataset_tools.split_dataset` copies a video file when all its episodes are kept,
 and encodes it again, with loss, when some are not. So it is given a view of the source in which
-every video file holds kept episodes alone, cut without loss (`outtakes.data.cutting`): then it only
-copies. Files that cannot be cut so are left to it.
+every video file holds kept episodes alone, cut without loss (`outtakes.data.lerobot.cutting`): then
+it only copies. Files that cannot be cut so are left to it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from outtakes.data import parquet
-from outtakes.data.cutting import Span, cut
-from outtakes.data.faults import UnreadableFile
-from outtakes.data.layout import Layout, VideoSpans, read_layout
-from outtakes.data.lerobot import RECORDINGS, join_datasets, read_metadata, write_metadata
-from outtakes.data.splitting import SPLIT, split
+from outtakes.data.lerobot import parquet
+from outtakes.data.lerobot.cutting import Span, cut
+from outtakes.data.lerobot.faults import UnreadableFile
+from outtakes.data.lerobot.layout import Layout, VideoSpans, read_layout
+from outtakes.data.lerobot.metadata import RECORDINGS, read_metadata, write_metadata
+from outtakes.data.lerobot.splitting import SPLIT, split
+from outtakes.data.lerobot.write import join_datasets
 from outtakes.errors import DatasetError
 from outtakes.files import unwritable
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from outtakes.data.faults import UnreadableFile
+from outtakes.data.lerobot.faults import UnreadableFile
 from outtakes.errors import DatasetError, MachineError
 
 if TYPE_CHECKING:

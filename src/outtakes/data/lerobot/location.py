@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from outtakes.data.layout import Layout, VideoSpans, read_info, read_layout
-from outtakes.data.legacy import converted
+from outtakes.data.lerobot.layout import Layout, VideoSpans, read_info, read_layout
+from outtakes.data.lerobot.version_2 import converted
 from outtakes.data.outcomes import FOLDERS
 from outtakes.errors import ConfigError, DatasetError
 
