@@ -24,8 +24,10 @@ def observation_at(agent: Agent, demo: Demo, t: int) -> Observation:
 
 def run_policy(agent: Agent, observation: Observation, bias: Tensor) -> Tensor:
     """(layers, H, L, L) attention logits of one observation under one PB; acts, too."""
-    decoded = agent.policy.decode(agent.policy.encode(observation), bias[None])
-    agent.policy.actions(decoded)
+    policy = agent.policy
+    assert isinstance(policy, ActPolicy)
+    decoded = policy.decode(policy.encode(observation), bias[None])
+    policy.actions(decoded)
     return torch.cat(decoded.logits)
 
 

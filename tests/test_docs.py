@@ -13,11 +13,6 @@ from types import ModuleType
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from outtakes.arms import Arm, Job, _evaluation_settings
-from outtakes.ledger import write_setup
-from outtakes.recipes import SMOKE
-from outtakes.stages import Lab
-from outtakes.triage import BASELINE, ActionErrors
 from safetensors import safe_open
 
 from outtakes.data.demo import Outcome, Provenance
@@ -27,6 +22,13 @@ from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.experiments.arm import act_arm
+from outtakes.experiments.held_out import BASELINE, ActionErrors
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of
+from outtakes.experiments.recipes import SMOKE
+from outtakes.experiments.runs import evaluation_settings
+from outtakes.experiments.setting_up import write_setup
 from outtakes.export import _content
 from outtakes.files import write_json
 from outtakes.importers.manifest import FILE as MANIFEST
@@ -145,7 +147,7 @@ def test_the_coverage_table_is_the_measured_one():
 
 @pytest.mark.parametrize(
     "name",
-    ["outtakes.nowhere", "outtakes.policy.act.nothing", "outtakes.policy.act.ActConfig.nothing"],
+    ["outtakes.nowhere", "outtakes.policy.act.nothing", "outtakes.policy.act.act.ActConfig.nothing"],
 )
 def test_what_does_not_exist_is_noticed(name):
     with pytest.raises((ImportError, AttributeError)):
@@ -201,8 +203,9 @@ def write_action_errors(path: Path) -> None:
 
 
 def write_evaluation(path: Path) -> None:
-    job = Job(Arm("act", "ACT", "none", [0]), 0, make_demos(), SMOKE, path.parent, "cpu")
-    write_json(path, "evaluation", 1, _evaluation_settings(job))
+    lab, arm = Lab(SMOKE, path.parent), act_arm(SMOKE, "act", "ACT", [0])
+    (job,) = jobs_of(lab, [arm], [0], make_demos(), SMOKE.evaluation)
+    write_json(path, "evaluation", 2, evaluation_settings(job, SMOKE.evaluation))
 
 
 def write_review(path: Path) -> None:
@@ -227,11 +230,10 @@ def write_experiment_setup(path: Path) -> None:
     write_durations(path.parent / "durations.json")
     write_setup(
         Lab(SMOKE, path.parent),
+        make_demos(),
         title="a test",
         dataset=Path("dataset"),
         labels={},
-        paper={},
-        retrained="",
         next_commands=[],
     )
 
@@ -280,7 +282,18 @@ def test_result_files_have_the_documented_fields(tmp_path, name, write: Callable
 
 def test_rollouts_have_the_documented_columns(tmp_path):
     path = tmp_path / "rollouts.parquet"
-    RolloutLog([Rollout("act", 0, 0, True, 12, -1)]).save(path)
+    RolloutLog(
+        [
+            Rollout(
+                arm="act",
+                seed=0,
+                initial_state=0,
+                success=True,
+                steps=12,
+                retrieved_episode=-1,
+            )
+        ]
+    ).save(path)
     schema = pq.read_schema(path)
     assert set(schema.names) == documented("## `rollouts.parquet`", "Column")
     for field in schema:

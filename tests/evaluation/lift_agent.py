@@ -51,6 +51,6 @@ def make_lift_agent(condition: Condition = "pb", cameras: tuple[str, ...] = ()) 
         torch.randn(SUCCESSES, width, generator=generator),
         torch.randn(SUCCESSES, CHUNK, act.pb_size, generator=generator),
         torch.arange(SUCCESSES) * 3,
-        cameras[0] if cameras else "",
     )
-    return Agent(policy, normalizer, bank if condition == "pb" else None)
+    policy.bank = bank if condition == "pb" else None
+    return Agent(policy, normalizer)

@@ -26,7 +26,7 @@ def test_the_verdict_says_points_interval_p_and_n():
     comparison = compared()
     d = comparison.differences["nearest failures"]
     assert comparison.conclusive
-    assert comparison.verdict == (
+    assert comparison.verdict() == (
         f"nearest failures changed the success rate by +{100 * d.difference:.1f} points against "
         f"successes only (95 % interval +{100 * d.low:.1f} to +{100 * d.high:.1f}, "
         f"{'p < 0.001' if d.p < 0.001 else f'p = {d.p:.3f}'}, 5 seeds × 100 rollouts)."
@@ -36,15 +36,15 @@ def test_the_verdict_says_points_interval_p_and_n():
 def test_the_verdict_is_inconclusive_when_the_interval_includes_zero():
     comparison = compared(outcomes(difference=0.0))
     assert not comparison.conclusive
-    assert comparison.verdict.startswith("Inconclusive: nearest failures changed")
-    assert "−" in comparison.verdict
+    assert comparison.verdict().startswith("Inconclusive: nearest failures changed")
+    assert "−" in comparison.verdict()
 
 
 def test_a_single_seed_is_never_conclusive():
     comparison = compared(outcomes(difference=0.3, n_seeds=1))
     assert comparison.differences["nearest failures"].excludes_zero
-    assert comparison.verdict.startswith("Inconclusive: ")
-    assert "1 seed × 100 rollouts" in comparison.verdict
+    assert comparison.verdict().startswith("Inconclusive: ")
+    assert "1 seed × 100 rollouts" in comparison.verdict()
 
 
 def test_several_arms_are_adjusted_and_the_verdict_says_so():
@@ -54,7 +54,7 @@ def test_several_arms_are_adjusted_and_the_verdict_says_so():
     raw = {arm: difference.p for arm, difference in comparison.differences.items()}
     assert list(comparison.adjusted_p.values()) == holm(list(raw.values()))
     assert comparison.adjusted_p.keys() == raw.keys()
-    assert "adjusted for 2 arms" in comparison.verdict
+    assert "adjusted for 2 arms" in comparison.verdict()
 
 
 def test_arms_are_paired_over_shared_seeds_and_rated_over_their_own():

@@ -97,12 +97,12 @@ def test_the_bias_is_chosen_at_the_first_step_and_kept(agent, observations):
     assert any(episodes != expected.tolist() for episodes in later)
 
 
-def test_every_neighbour_count_reaches_the_agent(agent, observations):
+def test_the_steering_reaches_the_agent(agent, observations):
     first, every = (
-        drive(ChunkController(agent, ControllerConfig(1, neighbours=n), SLOTS), observations[:1])
-        for n in (1, 0)
+        drive(ChunkController(agent, ControllerConfig(1, steering=n), SLOTS), observations[:1])
+        for n in ("nearest", "mean")
     )
-    steering = agent.begin(observations[0], 0)
+    steering = agent.begin(observations[0], "mean")
     assert np.allclose(every[0], agent.predict(observations[0], steering)[:, 0], atol=1e-5)
     assert np.abs(first - every).max() > 1e-4
 
@@ -121,7 +121,7 @@ def test_more_steps_than_a_chunk_has_are_refused(agent):
     ChunkController(agent, ControllerConfig(replan=100, ensemble=0.01), SLOTS)
 
 
-@pytest.mark.parametrize("bad", [{"replan": 0}, {"replan": -3}, {"neighbours": -1}])
+@pytest.mark.parametrize("bad", [{"replan": 0}, {"replan": -3}])
 def test_settings_that_cannot_work_are_refused(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         ControllerConfig(**bad)

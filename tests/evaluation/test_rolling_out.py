@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from outtakes.evaluation.rollout import roll_out
 
 from outtakes.errors import ConfigError
 from outtakes.evaluation.controller import ControllerConfig
+from outtakes.evaluation.rolling_out import roll_out
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.sim.environment import Environment
 from outtakes.sim.initial_states import InitialStates, Stream

@@ -14,9 +14,9 @@ def make_log(arm: str = "act-pb/low") -> RolloutLog:
     return RolloutLog(
         [
             Rollout(
-                arm,
-                seed,
-                state,
+                arm=arm,
+                seed=seed,
+                initial_state=state,
                 success=(seed + state) % 3 == 0,
                 steps=9,
                 retrieved_episode=4,

@@ -17,10 +17,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from outtakes.recipes import SMOKE as RECIPE
 
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
+from outtakes.experiments.recipes import SMOKE as RECIPE
 from outtakes.selection.select import Choice, Selection
 from tests.commands import SCRIPT, TINY, Called, done, in_own_process, refused
 from tests.disk import full_after

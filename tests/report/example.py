@@ -8,10 +8,11 @@ import numpy as np
 
 from outtakes.report.content import (
     ArmRow,
-    BiasMap,
     Correlation,
+    DemonstrationMap,
     FailureCard,
     MapPoint,
+    MeasureWords,
     Query,
     ReportContent,
     RetrievalMap,
@@ -19,6 +20,13 @@ from outtakes.report.content import (
 )
 from outtakes.report.media import write_thumbnails, write_video
 
+MEASURE = MeasureWords(
+    name="attention divergence",
+    symbol="K̄",
+    unit="nats",
+    meaning="How differently the policy pays attention.",
+    over_time="divergence averaged over the successes",
+)
 FPS = 20.0
 FRAMES = 60
 KINDS = ("off_centre", "too_high", "slip")
@@ -53,10 +61,11 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
         measure_note="Share of rollouts in which the cube is lifted more than 4 cm, over the same "
         "100 initial states in every arm.",
         arms=_arms(),
+        ranked_by=MEASURE,
         cards=cards,
         kendall_tau=0.58,
         n_successes=successes,
-        bias_maps=[
+        maps=[
             _bias_map("All failures", cards, successes, rng),
             _bias_map("The 4 nearest failures", cards[:4], successes, rng),
         ],
@@ -167,7 +176,7 @@ def _card(
     return FailureCard(
         episode=episode,
         rank=i + 1,
-        k=k,
+        score=k,
         per_seed={seed: k * float(rng.uniform(0.75, 1.25)) for seed in range(5)},
         over_time=[float(value) for value in over_time],
         kept=i < 4,
@@ -185,15 +194,15 @@ def _card(
 
 def _bias_map(
     title: str, cards: list[FailureCard], successes: int, rng: np.random.Generator
-) -> BiasMap:
+) -> DemonstrationMap:
     points = []
     for episode in range(successes):
         x, y = rng.normal((1, 0.4), 0.7)
         points.append(MapPoint(episode, True, float(x), float(y)))
     for card in cards:
-        x, y = rng.normal((0.6 - 0.5 * card.k, 0), 0.6)
-        points.append(MapPoint(card.episode, False, float(x), float(y), card.k))
-    return BiasMap(title, points)
+        x, y = rng.normal((0.6 - 0.5 * card.score, 0), 0.6)
+        points.append(MapPoint(card.episode, False, float(x), float(y), card.score))
+    return DemonstrationMap(title, "parametric bias", points)
 
 
 def _retrieval(media: Path, successes: int, rng: np.random.Generator) -> RetrievalMap:
@@ -225,5 +234,5 @@ def _rollouts(media: Path) -> list[RolloutVideo]:
 
 
 def _correlation(cards: list[FailureCard]) -> Correlation:
-    pairs = [(card.mistake_size or 0.0, card.k, card.mistake) for card in cards]
+    pairs = [(card.mistake_size or 0.0, card.score, card.mistake) for card in cards]
     return Correlation(0.34, -0.28, 0.76, 0.27, len(pairs), pairs, "size of the mistake (m)")

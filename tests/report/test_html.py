@@ -119,5 +119,5 @@ def test_draws_what_it_was_given(content: ReportContent, report: Path) -> None:
         assert arm.arm in page and arm.paper in page
     for card in content.cards:
         assert f'id="episode-{card.episode}"' in page
-        assert f'data-k="{card.k}"' in page
+        assert f'data-score="{card.score}"' in page
     assert content.lerobot_argument in page

@@ -160,7 +160,11 @@ class DeviceDemos:
             *(_on(getattr(samples, field.name), self.device) for field in fields(Samples))
         )
 
-    def batch(self, samples: PlacedSamples, chunk: int) -> Batch:
+    def batch(self, samples: Samples, chunk: int) -> Batch:
+        """`cut` of samples that are not on the device yet."""
+        return self.cut(self.place(samples), chunk)
+
+    def cut(self, samples: PlacedSamples, chunk: int) -> Batch:
         """Cut the action chunks and observations of these samples.
 
         Samples of several policies, (n, B) each, make a batch whose every array has that n first.

@@ -93,7 +93,7 @@ def run_all(
     if progress:
         progress(0, len(jobs), "train and roll out" if jobs[0].evaluation else "train")
     executor = executor or executor_for(jobs)
-    for done, job in enumerate(executor.run(_groups(jobs, executor.width)), start=1):
+    for done, job in enumerate(executor.run(groups_of(jobs, executor.width)), start=1):
         if progress:
             progress(done, len(jobs), _describe(job))
     return RolloutLog([rollout for job in jobs for rollout in rollouts_of(job)])
@@ -120,7 +120,7 @@ def _worthwhile_workers(jobs: Sequence[Job]) -> int:
     return min(os.cpu_count() or 1, len(unfinished))
 
 
-def _groups(jobs: Sequence[Job], width: int) -> list[list[Job]]:
+def groups_of(jobs: Sequence[Job], width: int) -> list[list[Job]]:
     """The jobs in groups that train as one program: seeds of one arm, first seeds first.
 
     There are at least as many groups as the executor runs at a time, as far as there are jobs.

@@ -97,10 +97,11 @@ def _roll_out(job: Job, evaluation: Evaluation, checkpoint: Checkpoint) -> None:
     )
     RolloutLog(rollouts).save(job.run / ROLLOUTS)
     # Written last: it says that the rollouts are whole.
-    write_json(job.run / _EVALUATION, "evaluation", 2, _settings(job, evaluation))
+    write_json(job.run / _EVALUATION, "evaluation", 2, evaluation_settings(job, evaluation))
 
 
-def _settings(job: Job, evaluation: Evaluation) -> dict[str, object]:
+def evaluation_settings(job: Job, evaluation: Evaluation) -> dict[str, object]:
+    """What `evaluation.json` says of a job: all that decides its rollouts."""
     return {"steerings": list(job.arm.steerings), **evaluation.as_json()}
 
 
@@ -112,4 +113,6 @@ def _is_rolled_out(job: Job) -> bool:
     if path.stat().st_mtime < (job.run / FILE).stat().st_mtime:
         return False
     found = read_json(path, "evaluation", (1, 2))
-    return all(found.get(n) == value for n, value in _settings(job, job.evaluation).items())
+    return all(
+        found.get(n) == value for n, value in evaluation_settings(job, job.evaluation).items()
+    )

@@ -57,7 +57,7 @@ class GraphedStep:
 
     def _run(self) -> tuple[Losses, Tensor]:
         learner = self.learner
-        batch = learner.data.batch(self._samples, learner.policy.chunk)
+        batch = learner.data.cut(self._samples, learner.policy.chunk)
         losses, finite = learner.gradients(batch)
         learner.apply(batch, self._fraction)
         parts = {name: part.detach() for name, part in losses.parts.items()}

@@ -133,7 +133,7 @@ class Learner:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: of the one policy, or (n, B, ...) of several."""
-        return self.data.batch(self.data.place(self.draw(step)), self.policy.chunk)
+        return self.data.batch(self.draw(step), self.policy.chunk)
 
     def _losses_of(self, batch: Batch) -> Losses:
         """The losses of the policies, (n,) of each part."""

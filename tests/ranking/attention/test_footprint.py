@@ -40,9 +40,10 @@ def peak_bytes(work: Callable[[], object]) -> int:
 def ranking(demos: DemoSet, budget: Budget, **act) -> Callable[[], np.ndarray]:
     """Comparing the first failure with every success."""
     sizes = Sizes(len(demos), 4, 3, 2)
-    agent = Agent(ActPolicy(small_act(**WIDE, **act), sizes), Normalizer.of(demos), None)
-    table = torch.randn(bias_of(agent.policy).table.shape)
-    discrepancy = Discrepancy(agent, table[:SUCCESSES], budget)
+    policy = ActPolicy(small_act(**WIDE, **act), sizes)
+    agent = Agent(policy, Normalizer.of(demos))
+    table = torch.randn(bias_of(policy).table.shape)
+    discrepancy = Discrepancy(agent, policy, table[:SUCCESSES], budget)
     failure = demos[SUCCESSES]
     return lambda: discrepancy.of(failure, table[-1], Pairs.every(len(failure), SUCCESSES))
 
@@ -69,7 +70,7 @@ def test_memory_stays_within_the_budget_whatever_the_dataset(cameras, held):
 def test_tokens_are_foreseen(cameras):
     demos = demos_of(SHORT, camera=True)
     policy = ActPolicy(small_act(cameras=cameras), Sizes(1, 4, 3, 2))
-    agent = Agent(policy, Normalizer.of(demos), None)
+    agent = Agent(policy, Normalizer.of(demos))
     raw = {"observation.state": demos.state[:2]}
     raw["observation.environment_state"] = demos.environment_state[:2]
     raw |= {f"observation.images.{camera}": demos.images[camera][:2] for camera in cameras}

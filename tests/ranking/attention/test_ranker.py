@@ -13,14 +13,12 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import ArtifactError, CheckpointError, DatasetError
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.progress import Progress
 from outtakes.ranking.attention.footprint import Budget
-from outtakes.ranking.attention.scoring import (
-    SeedScores,
-    combine,
-    kendall_tau,
-    principal_components,
-    score_run,
-)
+from outtakes.ranking.attention.scoring import AttentionRanker, principal_components
+from outtakes.ranking.measure import ATTENTION
+from outtakes.ranking.ranker import RunScores
+from outtakes.ranking.scores import Scores, kendall_tau
 from outtakes.selection.select import select
 from tests import naive
 from tests.demos import bias_of, make_demos, small_act, train_small
@@ -43,8 +41,23 @@ def with_biases(checkpoint: Checkpoint, scale: float = 1.0, seed: int = 0) -> Ch
     return with_table(checkpoint, scale * torch.randn(shape, generator=generator))
 
 
-def k(scores: SeedScores) -> np.ndarray:
-    return scores.k
+def score_run(
+    run: Checkpoint, demos: DemoSet, progress: Progress | None = None, **settings
+) -> RunScores:
+    return AttentionRanker(**settings).score(run, demos, progress=progress)
+
+
+def combine(runs: Sequence[RunScores]) -> Scores:
+    return Scores.of(ATTENTION, runs, "toy", "hash")
+
+
+def k(scores: RunScores) -> np.ndarray:
+    return scores.values
+
+
+def distances_of(scores: RunScores) -> np.ndarray:
+    assert scores.distances is not None
+    return scores.distances
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0])
@@ -58,7 +71,7 @@ def test_the_score_is_equation_5(trained, scale):
         row = list(demos.episode_indices).index(episode)
         expected = naive.k_metric(
             parameters,
-            checkpoint.act,
+            checkpoint.config,
             normalizer.state.standardise(torch.from_numpy(demos[row].state)).numpy(),
             normalizer.environment_state.standardise(
                 torch.from_numpy(demos[row].environment_state)
@@ -74,16 +87,16 @@ def test_the_score_is_equation_5(trained, scale):
 def test_it_is_what_the_whole_policy_says_of_every_pair(tmp_path, cameras, layers):
     demos = make_demos(3, 2, camera=True)
     act = small_act(decoder_layers=layers, cameras=cameras)
-    checkpoint = with_biases(train_small(tmp_path, demos, act=act, steps=1))
+    checkpoint = with_biases(train_small(tmp_path, demos, policy=act, steps=1))
     found = score_run(checkpoint, demos)
     agent = checkpoint.agent()
     table = bias_of(agent.policy).table
     failures = np.flatnonzero(~demos.successes)
     for i, row in enumerate(failures):
         expected = divergences(agent, demos[row], table[row], table[demos.successes])
-        assert np.allclose(found.distances[i], expected.mean(axis=0), rtol=1e-5, atol=0)
+        assert np.allclose(distances_of(found)[i], expected.mean(axis=0), rtol=1e-5, atol=0)
         assert np.allclose(found.over_time[i], expected.mean(axis=1), rtol=1e-5, atol=0)
-        assert found.k[i] == pytest.approx(expected.mean(axis=0).sum(), rel=1e-5)
+        assert found.values[i] == pytest.approx(expected.mean(axis=0).sum(), rel=1e-5)
 
 
 def test_it_covers_every_failure_at_every_step(trained):
@@ -92,9 +105,9 @@ def test_it_covers_every_failure_at_every_step(trained):
     scores = score_run(with_biases(trained), demos, progress=lambda *done: told.append(done))
     assert list(scores.failures) == demos.episodes(Outcome.FAILURE)
     assert list(scores.successes) == demos.episodes(Outcome.SUCCESS)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(1, 3, "rank"), (2, 3, "rank"), (3, 3, "rank")]
     for over_time, distances, episode in zip(
-        scores.over_time, scores.distances, scores.failures, strict=True
+        scores.over_time, distances_of(scores), scores.failures, strict=True
     ):
         assert len(over_time) == demos.lengths[list(demos.episode_indices).index(episode)]
         assert over_time.mean() == pytest.approx(distances.mean())
@@ -114,7 +127,7 @@ def test_how_much_is_computed_at_once_changes_nothing(trained, held, working_set
     checkpoint = with_biases(trained, scale)
     expected = score_run(checkpoint, make_demos())
     found = score_run(checkpoint, make_demos(), budget=Budget(held, working_set))
-    assert np.allclose(found.distances, expected.distances, rtol=1e-5, atol=0)
+    assert np.allclose(distances_of(found), distances_of(expected), rtol=1e-5, atol=0)
     assert np.allclose(k(found), k(expected), rtol=1e-5, atol=0)
 
 
@@ -162,7 +175,7 @@ def test_planted_near_misses_come_out_on_top(tmp_path):
     planted = [6, 9, 12]
     like_success = torch.tensor([bool(s) or i in planted for i, s in enumerate(demos.successes)])
     table[like_success] = table[0] + 0.2 * table[like_success]
-    scores = combine([score_run(with_table(checkpoint, table), demos)], "toy", "hash")
+    scores = combine([score_run(with_table(checkpoint, table), demos)])
     near = [int(demos.episode_indices[i]) for i in planted]
     assert sorted(f.episode for f in scores.ranked()[:3]) == near
     kept = select(scores, demos.episodes(Outcome.SUCCESS), keep="low", count=3).kept
@@ -174,12 +187,12 @@ def test_the_bias_distance_of_the_nearest_success_names_it(trained):
     table = checkpoint.tensors["policy.bias.table"].clone()
     failure, success = np.flatnonzero(~demos.successes)[1], np.flatnonzero(demos.successes)[2]
     table[failure] = table[success] + 0.01
-    scores = combine([score_run(with_table(checkpoint, table), demos)], "toy", "hash")
+    scores = combine([score_run(with_table(checkpoint, table), demos)])
     assert scores.failures[1].nearest_success == demos.episode_indices[success]
 
 
 def test_a_policy_without_bias_is_refused(tmp_path):
-    checkpoint = train_small(tmp_path, act=small_act(condition="label"), steps=1)
+    checkpoint = train_small(tmp_path, policy=small_act(condition="label"), steps=1)
     with pytest.raises(CheckpointError, match=r"without parametric bias.*act-pb"):
         score_run(checkpoint, make_demos())
 
@@ -202,17 +215,18 @@ def test_seeds_are_averaged(trained):
     runs = [
         replace(score_run(with_biases(trained, seed=seed), demos), seed=seed) for seed in range(3)
     ]
-    scores = combine(runs, "toy", "hash")
+    scores = combine(runs)
     assert scores.seeds == [0, 1, 2]
-    assert scores.n_successes == 3
+    assert len(scores.successes) == 3
     for i, failure in enumerate(scores.failures):
         assert failure.per_seed == {run.seed: pytest.approx(k(run)[i]) for run in runs}
         assert failure.mean == pytest.approx(np.mean([k(run)[i] for run in runs]))
         assert np.mean(failure.over_time) * 3 == pytest.approx(failure.mean)
     rankings = np.stack([k(run) for run in runs])
     assert scores.kendall_tau == pytest.approx(kendall_tau(rankings))
-    assert combine(runs[:1], "toy", "hash").kendall_tau is None
-    assert [(e, s) for e, s, _, _ in scores.bias_map] == list(
+    assert combine(runs[:1]).kendall_tau is None
+    assert scores.plane is not None
+    assert [(e, s) for e, s, _, _ in scores.plane.points] == list(
         zip(demos.episode_indices, demos.successes, strict=True)
     )
 
@@ -220,11 +234,11 @@ def test_seeds_are_averaged(trained):
 def test_runs_that_cannot_be_averaged_are_refused(trained, tmp_path):
     run = score_run(with_biases(trained), make_demos())
     with pytest.raises(ArtifactError, match="one seed appears twice"):
-        combine([run, run], "toy", "hash")
+        combine([run, run])
     fewer = train_small(tmp_path, make_demos().subset([0, 2, 4, 6]), steps=1, seed=1)
     other = score_run(fewer, make_demos())
     with pytest.raises(ArtifactError, match="different episodes"):
-        combine([run, other], "toy", "hash")
+        combine([run, other])
 
 
 def test_rank_agreement_is_kendalls():
@@ -253,7 +267,7 @@ def test_a_run_read_from_disk_scores_alike(tmp_path: Path):
     checkpoint = train_small(tmp_path, steps=5)
     first = score_run(checkpoint, make_demos())
     again = score_run(Checkpoint.load(tmp_path), make_demos())
-    assert np.array_equal(first.distances, again.distances)
+    assert np.array_equal(distances_of(first), distances_of(again))
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +275,7 @@ def many_pairs(tmp_path_factory) -> tuple[Checkpoint, DemoSet]:
     """A policy trained until successes and failures differ, and enough pairs to sample from."""
     demos = make_demos(16, 8, length=(20, 30))
     run = tmp_path_factory.mktemp("many")
-    return train_small(run, demos, steps=60, pb_learning_rate=0.1), demos
+    return train_small(run, demos, policy=small_act(pb_learning_rate=0.1), steps=60), demos
 
 
 def test_two_standard_errors_cover_the_exact_score(many_pairs):
@@ -271,8 +285,8 @@ def test_two_standard_errors_cover_the_exact_score(many_pairs):
     for seed in range(100):
         found = score_run(checkpoint, demos, pairs=80, sample_seed=seed)
         assert found.standard_errors is not None
-        errors.append(found.k - exact.k)
-        covered.append(np.abs(found.k - exact.k) <= 2 * found.standard_errors)
+        errors.append(found.values - exact.values)
+        covered.append(np.abs(found.values - exact.values) <= 2 * found.standard_errors)
     assert 0.91 <= np.mean(covered) <= 0.98
     drift, spread = np.mean(errors, axis=0), np.std(errors, axis=0)
     assert (np.abs(drift) < 4 * spread / np.sqrt(len(errors))).all()
@@ -284,38 +298,39 @@ def test_a_sample_of_everything_is_exact(many_pairs):
     sampled = score_run(checkpoint, demos, pairs=30 * 16)
     assert exact.standard_errors is None and sampled.standard_errors is not None
     assert (sampled.standard_errors == 0).all()
-    assert np.array_equal(sampled.k, exact.k)
-    assert np.array_equal(sampled.distances, exact.distances)
+    assert np.array_equal(sampled.values, exact.values)
+    assert np.array_equal(distances_of(sampled), distances_of(exact))
 
 
 def test_the_sample_depends_on_its_seed_and_the_episode_alone(many_pairs):
     checkpoint, demos = many_pairs
     first, again, other = (score_run(checkpoint, demos, pairs=40, sample_seed=s) for s in (0, 0, 1))
-    assert np.array_equal(first.k, again.k)
-    assert not np.array_equal(first.k, other.k)
+    assert np.array_equal(first.values, again.values)
+    assert not np.array_equal(first.values, other.values)
     run_of_another_seed = score_run(replace(checkpoint, seed=7), demos, pairs=40)
-    assert not np.array_equal(run_of_another_seed.k, first.k)
+    assert not np.array_equal(run_of_another_seed.values, first.values)
 
 
 def test_sampled_seeds_are_averaged_with_their_errors(many_pairs):
     checkpoint, demos = many_pairs
-    exact = combine([score_run(checkpoint, demos)], "toy", "hash")
+    exact = combine([score_run(checkpoint, demos)])
     assert {f.standard_error for f in exact.failures} == {None}
     runs = [score_run(replace(checkpoint, seed=s), demos, pairs=80) for s in range(3)]
-    scores = combine(runs, "toy", "hash")
+    scores = combine(runs)
     errors = np.stack([run.standard_errors for run in runs if run.standard_errors is not None])
     for i, (failure, known) in enumerate(zip(scores.failures, exact.failures, strict=True)):
         assert failure.standard_error == pytest.approx(np.sqrt((errors[:, i] ** 2).sum()) / 3)
         assert len(failure.over_time) == len(known.over_time)
         assert np.isfinite(failure.over_time).all()
+        assert failure.nearest_success is not None
         column = runs[0].successes.index(failure.nearest_success)
-        assert any(np.isfinite(run.distances[i, column]) for run in runs)
+        assert any(np.isfinite(distances_of(run)[i, column]) for run in runs)
 
 
 def test_time_steps_between_those_sampled_are_interpolated(many_pairs):
     checkpoint, demos = many_pairs
     run = score_run(checkpoint, demos, pairs=40)
-    failure = combine([run], "toy", "hash").failures[0]
+    failure = combine([run]).failures[0]
     known = np.flatnonzero(np.isfinite(run.over_time[0]))
     assert 2 < len(known) < len(failure.over_time)
     assert np.allclose(np.array(failure.over_time)[known], run.over_time[0][known])

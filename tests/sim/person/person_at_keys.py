@@ -96,6 +96,10 @@ class Person:
         return keys or ["period"] * bool(way[2] < -MARGIN)
 
 
+def ignore(done: int, total: int, what: str) -> None:
+    pass
+
+
 def main(out: Path) -> None:
     """Collect as the command line does, but in view of the person."""
     lift = SeenLift()
@@ -103,7 +107,7 @@ def main(out: Path) -> None:
     someone = Person(lift)
     hands = threading.Thread(target=someone.lift_cube_and_stop)
     hands.start()
-    session.collect_by_person(CONFIG, out, say=someone.hear, progress=lambda *facts: None)
+    session.collect_by_person(CONFIG, out, say=someone.hear, progress=ignore)
     hands.join()
 
 

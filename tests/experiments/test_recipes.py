@@ -6,10 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from outtakes.recipes import PAPER, QUICK, RECIPE_FPS, RECIPES, SMOKE, Recipe, adapt, recipe
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.experiments.recipes import (
+    PAPER,
+    QUICK,
+    RECIPE_FPS,
+    RECIPES,
+    SMOKE,
+    Recipe,
+    adapt,
+    recipe,
+)
 from outtakes.sim.environment import make_environment
 from tests.demos import make_demos
 
@@ -24,7 +33,7 @@ def test_recipes_are_found_by_name() -> None:
 
 def test_the_papers_own_numbers() -> None:
     """Sec. 4.1: chunk 100, 4 + 7 layers, width 512, batch 10, 10,000 epochs, 50 + 50 demos."""
-    act, train, collect = PAPER.act, PAPER.train, PAPER.collect
+    act, train, collect = PAPER.policy, PAPER.train, PAPER.collect
     assert (act.chunk, act.encoder_layers, act.decoder_layers) == (100, 4, 7)
     assert (act.width, act.heads, act.feed_forward, act.pb_size) == (512, 8, 3200, 5)
     assert (train.batch_size, train.steps) == (10, 100_000)
@@ -34,7 +43,7 @@ def test_the_papers_own_numbers() -> None:
 
 
 def test_smoke_trains_the_policy_of_quick() -> None:
-    assert (SMOKE.act, SMOKE.loss, SMOKE.controller) == (QUICK.act, QUICK.loss, QUICK.controller)
+    assert (SMOKE.policy, SMOKE.controller) == (QUICK.policy, QUICK.controller)
 
 
 @pytest.mark.parametrize("changes", [{"seeds": ()}, {"rollouts": 0}, {"keep": 0}])
@@ -49,12 +58,12 @@ def test_a_policy_looks_only_when_it_must() -> None:
     without_poses = replace(
         seeing, environment_state=np.zeros((len(seeing.action), 0), dtype=np.float32)
     )
-    assert adapt(SMOKE, seeing).act.cameras == ()
-    assert adapt(SMOKE, blind).act.cameras == ()
-    assert adapt(SMOKE, without_poses).act.cameras == ("overhead",)
-    assert adapt(PAPER, seeing).act.cameras == ("overhead",)
-    assert adapt(PAPER, blind).act.cameras == ()
-    assert adapt(SMOKE, seeing, look=True).act.cameras == ("overhead",)
+    assert adapt(SMOKE, seeing).policy.cameras == ()
+    assert adapt(SMOKE, blind).policy.cameras == ()
+    assert adapt(SMOKE, without_poses).policy.cameras == ("overhead",)
+    assert adapt(PAPER, seeing).policy.cameras == ("overhead",)
+    assert adapt(PAPER, blind).policy.cameras == ()
+    assert adapt(SMOKE, seeing, look=True).policy.cameras == ("overhead",)
 
 
 # The chunk
@@ -70,7 +79,7 @@ def at(fps: float, *lengths: int) -> DemoSet:
 def test_recipes_are_meant_for_lift_and_do_not_change_there(chosen: Recipe) -> None:
     assert make_environment(chosen.collect.environment).fps == RECIPE_FPS
     fitted = adapt(chosen, at(RECIPE_FPS, 400))
-    assert fitted == replace(chosen, act=replace(chosen.act, cameras=()))
+    assert fitted == replace(chosen, policy=replace(chosen.policy, cameras=()))
 
 
 @pytest.mark.parametrize("chosen", RECIPES.values(), ids=RECIPES)
@@ -78,12 +87,12 @@ def test_recipes_are_meant_for_lift_and_do_not_change_there(chosen: Recipe) -> N
 def test_a_chunk_lasts_as_long_at_any_frame_rate(chosen: Recipe, fps: float) -> None:
     fitted = adapt(chosen, at(fps, 1000))
     half_a_step = 0.5 / fps
-    seconds = max(chosen.act.chunk / RECIPE_FPS, 2 / fps)
-    assert fitted.act.chunk >= 2
-    assert abs(fitted.act.chunk / fps - seconds) <= half_a_step
+    seconds = max(chosen.policy.chunk / RECIPE_FPS, 2 / fps)
+    assert fitted.policy.chunk >= 2
+    assert abs(fitted.policy.chunk / fps - seconds) <= half_a_step
     executed = max(chosen.controller.replan / RECIPE_FPS, 1 / fps)
     assert abs(fitted.controller.replan / fps - executed) <= half_a_step
-    assert fitted.controller.replan <= fitted.act.chunk
+    assert fitted.controller.replan <= fitted.policy.chunk
 
 
 @pytest.mark.parametrize(("shortest", "chunk"), [(40, 16), (16, 16), (15, 15), (8, 8), (7, 16)])
@@ -91,12 +100,12 @@ def test_a_chunk_is_shortened_to_the_shortest_episode_by_half_at_the_most(
     shortest: int, chunk: int
 ) -> None:
     fitted = adapt(QUICK, at(20, 40, shortest))
-    assert fitted.act.chunk == chunk
+    assert fitted.policy.chunk == chunk
     assert fitted.controller.replan == min(8, chunk)
-    assert adapt(QUICK, at(20, 40, shortest), pad=True).act.chunk == 16
+    assert adapt(QUICK, at(20, 40, shortest), pad=True).policy.chunk == 16
 
 
 def test_a_chunk_that_was_chosen_stays() -> None:
     fitted = adapt(QUICK, at(50, 40, 12), chunk=5)
-    assert (fitted.act.chunk, fitted.controller.replan) == (5, 5)
+    assert (fitted.policy.chunk, fitted.controller.replan) == (5, 5)
     assert adapt(QUICK, at(50, 40, 12), chunk=30).controller.replan == 8

@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outtakes.arms import run_folder
 
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.experiments.folder import Folder
+from outtakes.experiments.runs import run_folder
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
 from tests.commands import SCRIPT, Called, done
 
 ARMS = ("act-s", "act-all", "pb-s", "pb-kl-all", "pb-kl-low", "pb-kl-random")
+TREATMENTS = {
+    *("act-s", "act-all"),
+    *(f"{arm} ({steering})" for arm in ARMS[2:] for steering in ("nearest", "mean")),
+}
 KILLED = ("pb-s", 1)
 """The run that the study is killed in."""
 
@@ -55,8 +60,8 @@ def mtimes(folder: Path) -> dict[str, int]:
     }
 
 
-def by_state(log: RolloutLog, arm: str, seed: int) -> list[Rollout]:
-    return [r for r in log.rollouts if (r.arm, r.seed) == (arm, seed)]
+def by_state(log: RolloutLog, treatment: str, seed: int) -> list[Rollout]:
+    return [r for r in log.rollouts if (r.treatment, r.seed) == (treatment, seed)]
 
 
 # The demo
@@ -70,10 +75,10 @@ def test_the_demo_leaves_every_artifact(smoke: tuple[Path, Called]) -> None:
             checkpoint = Checkpoint.load(run_folder(out, arm, seed))
             assert (checkpoint.step, checkpoint.seed) == (60, seed)
     log = RolloutLog.load(out / "rollouts.parquet")
-    assert {len(by_state(log, arm, seed)) for arm in ARMS for seed in (0, 1)} == {4}
+    assert {len(by_state(log, name, seed)) for name in TREATMENTS for seed in (0, 1)} == {4}
     comparison = Comparison.load(out / "comparison.json")
-    assert comparison.verdict in called.out
-    assert set(ARMS) < set(comparison.rates)
+    assert comparison.verdict(Folder(out).setup.labels) in called.out
+    assert set(comparison.rates) == TREATMENTS
     assert len(Scores.load(out / "scores.json").failures) == 4
     selection = Selection.load(out / "selection.json")
     assert (len(selection.kept), len(selection.dropped)) == (6, 2)
@@ -130,10 +135,10 @@ def test_the_verbs_one_by_one(out: Path, tmp_path: Path) -> None:
     retrained = runs / "act" / "seed-0"
     assert list(Checkpoint.load(retrained).episodes) == kept
 
-    options = ("--rollouts", "2", "--videos", "1", "--ensemble", "0.01", "--neighbours", "1")
+    options = ("--rollouts", "2", "--videos", "1", "--ensemble", "0.01", "--steering", "nearest")
     called = done("evaluate", retrained, first, *small[:2], *options, "--out", tmp_path, "--json")
     videos = json.loads(called.out)["videos"]
-    assert [Path(video).name for video in videos] == ["act-0-0.mp4", "act-pb-0-0.mp4"]
+    assert [Path(video).name for video in videos] == ["act-0-0.mp4", "act-pb-nearest-0-0.mp4"]
     assert all(Path(video).stat().st_size > 1_000 for video in videos)
     log = RolloutLog.load(tmp_path / "rollouts.parquet")
     assert [(r.arm, r.initial_state) for r in log.rollouts] == [
@@ -172,8 +177,8 @@ def test_a_killed_study_goes_on_where_it_was(out: Path, tmp_path: Path) -> None:
     after = mtimes(study)
     assert {name: after[name] for name in finished} == finished
     log = RolloutLog.load(study / "rollouts.parquet")
-    for arm in ("act-s", "act-all", "pb-s", "pb-s-mean", "pb-kl-all"):
-        assert by_state(log, arm, 1) == by_state(unbroken, arm, 1)
+    for name in ("act-s", "act-all", "pb-s (nearest)", "pb-s (mean)", "pb-kl-all (mean)"):
+        assert by_state(log, name, 1) == by_state(unbroken, name, 1)
     again = Path(shutil.copytree(study, tmp_path / "again"))
     shutil.rmtree(run_folder(again, *KILLED))
     done(*command[:-1], str(again))

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outtakes.triage import FOLDS, ActionErrors, action_error
 
 from outtakes.errors import ArtifactError
+from outtakes.experiments.held_out import ActionErrors
+from outtakes.experiments.triage import FOLDS
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking.action_error import errors_along
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
 from tests.commands import TINY, done, fingerprint, refused
@@ -41,7 +43,7 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
     assert {arm: e.shape for arm, e in errors.errors.items()} == {
         arm: (1, 3) for arm in ("successes", "selected", "random", "all")
     }
-    cameras = Checkpoint.load(out / "runs" / "pb-kl-all" / "seed-0").act.cameras
+    cameras = Checkpoint.load(out / "runs" / "pb-kl-all" / "seed-0").config.cameras
     assert cameras == (("overhead",) if name == "pictures" else ())
     for path in out.rglob("*.safetensors"):
         path.unlink()
@@ -76,7 +78,7 @@ def test_the_action_error_is_that_of_the_frames_that_exist(tmp_path: Path) -> No
         for k in range(min(agent.chunk, len(demo) - t)):
             total += np.abs((chunk[k] - demo.action[t + k]) / scale).mean()
             count += 1
-    assert action_error(agent, demo, scale, neighbours=1) == pytest.approx(total / count, rel=1e-4)
+    assert errors_along(agent, demo, scale).mean() == pytest.approx(total / count, rel=1e-4)
 
 
 def test_a_better_arm_has_a_lower_error(tmp_path: Path) -> None:
