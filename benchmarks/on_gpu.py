@@ -71,10 +71,23 @@ class Bench:
         self.wait()
         return (time.perf_counter() - started) / calls
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.type == "cuda"
+
     def wait(self) -> None:
         """Until the device has done what it was given."""
-        if self.device.type == "cuda":
+        if self.on_gpu:
             torch.cuda.synchronize()
+
+    def peak_memory(self) -> Facts:
+        """Most memory in use on the GPU since this was asked before."""
+        if not self.on_gpu:
+            return {}
+        peak = torch.cuda.max_memory_allocated() / 1e6
+        torch.cuda.reset_peak_memory_stats()
+        return {"peak MB": round(peak)}
 
     def peaks(self) -> Facts:
         """FLOP/s of a large matrix product by precision, and bytes/s of a large copy."""
@@ -128,19 +141,19 @@ def graphed_step(learner: Learner, *, capture: bool) -> Callable[[], None]:
 def steps_of(bench: Bench, recipe: Recipe, seeds: int, precisions: tuple[Precision, ...]) -> Facts:
     """A training step of ACT and of PB with KL: eager, and as one CUDA graph."""
     found: Facts = {}
+    forms: dict[str, Callable[[Learner], Callable[[], None]]] = {
+        "eager": checked_step,
+        "one CUDA graph": lambda learner: graphed_step(learner, capture=bench.on_gpu),
+    }
     for condition, name in (("none", "ACT"), ("pb", "PB and KL")):
         for precision in precisions:
-            own = f"{name}, {precision}"
-            eager = bench.learner(recipe, condition, precision, seeds)
-            flops = count_flops(checked_step(eager)) * (1 if seeds == 1 else float("nan"))
-            found[f"{own}, eager"] = step_row(bench.seconds(checked_step(eager)), seeds, flop=flops)
-            del eager
-            graphed = bench.learner(recipe, condition, precision, seeds)
-            step = graphed_step(graphed, capture=bench.device.type == "cuda")
-            found[f"{own}, one CUDA graph"] = step_row(bench.seconds(step), seeds, flop=flops)
-            if bench.device.type == "cuda":
-                found[f"{own}, one CUDA graph"]["peak MB"] = torch.cuda.max_memory_allocated() / 1e6
-                torch.cuda.reset_peak_memory_stats()
+            for form, step_of in forms.items():
+                learner = bench.learner(recipe, condition, precision, seeds)
+                row = step_row(bench.seconds(step_of(learner)), seeds, **bench.peak_memory())
+                found[f"{name}, {precision}, {form}"] = row
+                if seeds == 1 and form == "eager":
+                    row["flop"] = count_flops(checked_step(learner))
+                del learner
     return found
 
 
@@ -225,7 +238,7 @@ def ranking(bench: Bench, recipe: Recipe, failures: int) -> Facts:
 def learning(bench: Bench) -> Facts:
     """A stretch of the paper recipe, PB and KL in bf16, as training takes it."""
     learner = bench.learner(PAPER, "pb", "bf16")
-    step = GraphedStep(learner, capture=bench.device.type == "cuda")
+    step = GraphedStep(learner, capture=bench.on_gpu)
     losses, started = [], time.perf_counter()
     limit = 2 if bench.tiny else 60
     while time.perf_counter() - started < limit:
@@ -246,11 +259,10 @@ def learning(bench: Bench) -> Facts:
 def sections(bench: Bench) -> dict[str, Callable[[], Facts]]:
     """What is measured, most important first."""
     both: tuple[Precision, ...] = ("fp32", "bf16")
-    on_gpu = bench.device.type == "cuda"
     return {
         "peaks": bench.peaks,
         "paper step": lambda: steps_of(bench, PAPER, 1, both),
-        **({"graph beside eager": lambda: same_numbers(bench)} if on_gpu else {}),
+        **({"graph beside eager": lambda: same_numbers(bench)} if bench.on_gpu else {}),
         "LeRobot's ACT, paper step": lambda: peer(bench),
         "quick step": lambda: steps_of(bench, QUICK, 1, ("fp32",)),
         "quick step, 5 seeds, per seed": lambda: steps_of(bench, QUICK, 5, ("fp32",)),

@@ -178,6 +178,7 @@ class ActPolicy(Policy):
                 "nothing to observe", remedy="give state, environment state or cameras"
             )
         self.config: ActConfig = config
+        self._image_positions: dict[tuple[object, ...], Tensor] = {}
         self.bank: Bank | None = None
         """PBs of the successes, by which it is steered; see `remember`."""
         width = config.width
@@ -276,8 +277,15 @@ class ActPolicy(Policy):
             projected = self.image(features)
             tokens.append(projected.flatten(2).transpose(1, 2))
             height, width = features.shape[2:]
-            positions.append(sinusoid_2d(height, width, self.config.width).to(projected))
+            positions.append(self._positions_of(height, width, projected))
         return tokens, positions
+
+    def _positions_of(self, height: int, width: int, like: Tensor) -> Tensor:
+        """Positions of an image's cells, (h·w, D); kept, as no graph can copy from the CPU."""
+        key = (height, width, like.device, like.dtype)
+        if key not in self._image_positions:
+            self._image_positions[key] = sinusoid_2d(height, width, self.config.width).to(like)
+        return self._image_positions[key]
 
     def decode(
         self,
