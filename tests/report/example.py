@@ -8,10 +8,11 @@ import numpy as np
 
 from outtakes.report.content import (
     ArmRow,
-    BiasMap,
     Correlation,
+    DemonstrationMap,
     FailureCard,
     MapPoint,
+    MeasureWords,
     Query,
     ReportContent,
     RetrievalMap,
@@ -21,6 +22,13 @@ from outtakes.report.media import write_thumbnails, write_video
 
 FPS = 20.0
 FRAMES = 60
+ATTENTION = MeasureWords(
+    name="attention divergence",
+    symbol="K̄",
+    unit="nats",
+    meaning="Distance of one failure from the successes.",
+    over_time="divergence averaged over the successes",
+)
 KINDS = ("off_centre", "too_high", "slip")
 
 
@@ -53,12 +61,13 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
         measure_note="Share of rollouts in which the cube is lifted more than 4 cm, over the same "
         "100 initial states in every arm.",
         arms=_arms(),
+        ranked_by=ATTENTION,
         cards=cards,
         kendall_tau=0.58,
         n_successes=successes,
-        bias_maps=[
-            _bias_map("All failures", cards, successes, rng),
-            _bias_map("The 4 nearest failures", cards[:4], successes, rng),
+        maps=[
+            _map("All failures", cards, successes, rng),
+            _map("The 4 nearest failures", cards[:4], successes, rng),
         ],
         retrieval=_retrieval(out / "media", successes, rng),
         rollout_videos=_rollouts(out / "media"),
@@ -167,7 +176,7 @@ def _card(
     return FailureCard(
         episode=episode,
         rank=i + 1,
-        k=k,
+        score=k,
         per_seed={seed: k * float(rng.uniform(0.75, 1.25)) for seed in range(5)},
         over_time=[float(value) for value in over_time],
         kept=i < 4,
@@ -183,17 +192,17 @@ def _card(
     )
 
 
-def _bias_map(
+def _map(
     title: str, cards: list[FailureCard], successes: int, rng: np.random.Generator
-) -> BiasMap:
+) -> DemonstrationMap:
     points = []
     for episode in range(successes):
         x, y = rng.normal((1, 0.4), 0.7)
         points.append(MapPoint(episode, True, float(x), float(y)))
     for card in cards:
-        x, y = rng.normal((0.6 - 0.5 * card.k, 0), 0.6)
-        points.append(MapPoint(card.episode, False, float(x), float(y), card.k))
-    return BiasMap(title, points)
+        x, y = rng.normal((0.6 - 0.5 * card.score, 0), 0.6)
+        points.append(MapPoint(card.episode, False, float(x), float(y), card.score))
+    return DemonstrationMap(title, "bias", points)
 
 
 def _retrieval(media: Path, successes: int, rng: np.random.Generator) -> RetrievalMap:
@@ -225,5 +234,5 @@ def _rollouts(media: Path) -> list[RolloutVideo]:
 
 
 def _correlation(cards: list[FailureCard]) -> Correlation:
-    pairs = [(card.mistake_size or 0.0, card.k, card.mistake) for card in cards]
+    pairs = [(card.mistake_size or 0.0, card.score, card.mistake) for card in cards]
     return Correlation(0.34, -0.28, 0.76, 0.27, len(pairs), pairs, "size of the mistake (m)")

@@ -49,7 +49,7 @@ def test_sections_without_content_are_left_out(content: ReportContent, folder: P
     bare = replace(
         content,
         arms=[],
-        bias_maps=[],
+        maps=[],
         retrieval=None,
         rollout_videos=[],
         correlation=None,
@@ -88,7 +88,7 @@ def test_an_error_is_lower_the_better_and_not_a_percentage(
 
 
 def test_one_failure_one_frame_one_seed_is_enough(content: ReportContent, folder: Path) -> None:
-    card = replace(content.cards[0], per_seed={0: 1.0}, k=1.0, over_time=[0.1])
+    card = replace(content.cards[0], per_seed={0: 1.0}, score=1.0, over_time=[0.1])
     point = MapPoint(0, True, 0.0, 0.0)
     lonely = RetrievalMap("x (m)", "y (m)", [point], [Query(0, 0.0, 0.0, 99, True)])
     page = text(replace(content, cards=[card], retrieval=lonely), folder)
@@ -119,5 +119,5 @@ def test_draws_what_it_was_given(content: ReportContent, report: Path) -> None:
         assert arm.arm in page and arm.paper in page
     for card in content.cards:
         assert f'id="episode-{card.episode}"' in page
-        assert f'data-k="{card.k}"' in page
+        assert f'data-score="{card.score}"' in page
     assert content.lerobot_argument in page
