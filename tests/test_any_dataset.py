@@ -109,8 +109,8 @@ def test_a_dataset_of_others_is_trained_on(
         "outcomes_from": {robot.outcome: 6},
         "skipped": {},
     }
-    act = Checkpoint.load(Path(content["runs"][0])).act
-    assert (act.chunk, len(act.cameras)) == (chunk, len(robot.cameras))
+    policy = Checkpoint.load(Path(content["runs"][0])).config
+    assert (policy.chunk, len(policy.cameras)) == (chunk, len(robot.cameras))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_every_choice_can_be_overruled(arms: Path, tmp_path: Path) -> None:
     assert (settings["state_size"], settings["state_names"]) == (0, [])
     assert (settings["chunk"], settings["replan"]) == (7, 7)
     checkpoint = Checkpoint.load(Path(content["runs"][0]))
-    assert (checkpoint.act.cameras, checkpoint.sizes.state) == (("top",), 0)
+    assert (checkpoint.config.cameras, checkpoint.sizes.state) == (("top",), 0)
 
 
 def test_the_report_and_the_command_it_gives_read_the_same_data(arms: Path, tmp_path: Path) -> None:

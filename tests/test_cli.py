@@ -280,14 +280,14 @@ def test_short_episodes_may_be_padded(made_datasets: Path, tmp_path: Path) -> No
     arguments = ("--recipe", "smoke", "--steps", "2", "--seeds", "0", "--short-episodes", "pad")
     called = done("train", made_datasets / "lift", *arguments, "--out", tmp_path / "out")
     assert called.out.startswith("Run: ")
-    assert Checkpoint.load(tmp_path / "out" / "runs" / "act-pb" / "seed-0").act.chunk == 16
+    assert Checkpoint.load(tmp_path / "out" / "runs" / "act-pb" / "seed-0").config.chunk == 16
 
 
 def test_short_episodes_shorten_the_chunk(made_datasets: Path, tmp_path: Path) -> None:
     arguments = ("--recipe", "smoke", "--steps", "2", "--seeds", "0", "--out", tmp_path / "out")
     called = done("train", made_datasets / "lift", *arguments)
     assert "Chunk     12 steps, 0.6 s" in called.err
-    assert Checkpoint.load(tmp_path / "out" / "runs" / "act-pb" / "seed-0").act.chunk == 12
+    assert Checkpoint.load(tmp_path / "out" / "runs" / "act-pb" / "seed-0").config.chunk == 12
 
 
 # Runs
@@ -311,7 +311,7 @@ def test_ranking_by_a_sample_says_how_sure_it_is(trained: Path, tmp_path: Path) 
     assert len(lines) == 3 and all(" ± " in line for line in lines)
     for name, kind in (("exact", type(None)), ("sampled", float)):
         content = json.loads((tmp_path / f"{name}.json").read_text())
-        assert {type(f["k_standard_error"]) for f in content["failures"]} == {kind}
+        assert {type(f["standard_error"]) for f in content["failures"]} == {kind}
 
 
 @pytest.mark.parametrize("pairs", ["3", "0", "-1"])

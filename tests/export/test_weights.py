@@ -48,9 +48,9 @@ def test_nearer_failures_weigh_no_less_and_dropped_ones_nothing(k: list[float], 
     assert weights == sorted(weights, reverse=True) and weights[0] == 1
     assert all(weight > 0 for weight in weights[:count])
     assert all(row.weight == 0 and row.exported is None for row in by_rank[count:])
-    ks = [row.k for row in by_rank]
+    ks = [row.score for row in by_rank]
     assert ks == sorted(k)
-    assert all((row.weight, row.k) == (1, None) for row in rows if row.outcome == Outcome.SUCCESS)
+    assert all((row.weight, row.score) == (1, None) for row in rows if row.outcome == Outcome.SUCCESS)
 
 
 def test_without_scores_what_is_kept_weighs_one() -> None:
@@ -61,7 +61,7 @@ def test_without_scores_what_is_kept_weighs_one() -> None:
         int(e): float(e in selection.kept) for e in demos.episode_indices
     }
     assert [row.exported for row in rows if row.weight] == [0, 1, 2, 3, 4]
-    assert {(row.k, row.rank) for row in rows} == {(None, None)}
+    assert {(row.score, row.rank) for row in rows} == {(None, None)}
 
 
 def test_a_kept_failure_that_nobody_ranked_is_refused() -> None:

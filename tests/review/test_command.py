@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from outtakes.stages import load_selection
 from playwright.sync_api import Browser, expect
 
 from outtakes.data.lerobot import read_dataset
+from outtakes.data.reading import Reading
+from outtakes.experiments.datasets import load_selection
+from outtakes.experiments.recipes import SMOKE
 from outtakes.selection.select import Selection
 from tests.commands import SCRIPT, done, fingerprint, refused
 from tests.review.coded import LENGTHS
@@ -194,11 +196,7 @@ def test_what_was_not_dropped_becomes_a_selection_that_training_takes(
     reasons = {choice.episode: choice.reason for choice in selection.choices}
     assert reasons[0] == "failure, kept in review"
     assert reasons[4] == "success, dropped in review"
-    from outtakes.recipes import recipe
-
-    from outtakes.data.reading import Reading
-
-    demos = read_dataset(dataset, Reading(image_size=recipe("smoke").image_size))
+    demos = read_dataset(dataset, Reading(image_size=SMOKE.image_size))
     assert load_selection(path, demos).kept == [0, 2, 3, 5]
 
 
