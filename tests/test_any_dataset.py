@@ -6,7 +6,6 @@ import json
 import shlex
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +41,6 @@ ROBOTS = {
 }
 CHUNKS = {50: 24, 10: 8, 30: 24, 15: 12}
 """Steps that last as long as 16 do at 20 Hz, or as the shortest episode allows."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OUTTAKES_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ from tests.review.coded import LENGTHS
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OUTTAKES_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start the verb in a process of its own; gives it and the first line it prints."""
