@@ -13,6 +13,7 @@ from jaxtyping import install_import_hook
 
 from tests import typechecking
 from tests.display import screen
+from tests.once import made_once
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -25,6 +26,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # not have been imported yet: the hook rewrites modules on their way in.
 CHECKED = ("outtakes.data.batches", "outtakes.policy", "outtakes.selection")
 install_import_hook(CHECKED, f"{typechecking.__name__}.check")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where frame caches live while the tests run."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTTAKES_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -61,10 +71,13 @@ def made_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     episode and the first `two` of each outcome have some of them; `pictures` lacks object poses,
     so that a policy must look, and `blind` the camera, too.
     """
+    return made_once(tmp_path_factory, "datasets", write_datasets)
+
+
+def write_datasets(folder: Path) -> None:
     from outtakes.data.lerobot.write import write_dataset
     from tests.data.episodes import LENGTHS, recording, without_camera, without_poses
 
-    folder = tmp_path_factory.mktemp("datasets")
     episodes = [recording(episode, length) for episode, length in enumerate(LENGTHS)]
     pictures = [without_poses(episode) for episode in episodes]
     sets = {
@@ -78,7 +91,6 @@ def made_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, chosen in sets.items():
         write_dataset(folder / name, chosen, fps=20)
-    return folder
 
 
 @pytest.fixture

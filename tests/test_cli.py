@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,13 +45,6 @@ VERBS = (
     "rerun",
     "doctor",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OUTTAKES_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +304,7 @@ def test_ranking_by_a_sample_says_how_sure_it_is(trained: Path, tmp_path: Path) 
     assert len(lines) == 3 and all(" ± " in line for line in lines)
     for name, kind in (("exact", type(None)), ("sampled", float)):
         content = json.loads((tmp_path / f"{name}.json").read_text())
-        assert {type(f["k_standard_error"]) for f in content["failures"]} == {kind}
+        assert {type(f["standard_error"]) for f in content["failures"]} == {kind}
 
 
 @pytest.mark.parametrize("pairs", ["3", "0", "-1"])

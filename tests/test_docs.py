@@ -147,7 +147,11 @@ def test_the_coverage_table_is_the_measured_one():
 
 @pytest.mark.parametrize(
     "name",
-    ["outtakes.nowhere", "outtakes.policy.act.nothing", "outtakes.policy.act.act.ActConfig.nothing"],
+    [
+        "outtakes.nowhere",
+        "outtakes.policy.act.nothing",
+        "outtakes.policy.act.act.ActConfig.nothing",
+    ],
 )
 def test_what_does_not_exist_is_noticed(name):
     with pytest.raises((ImportError, AttributeError)):

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.commands import TINY, done, fingerprint, refused
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OUTTAKES_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def labels_of(path: Path) -> dict[str, str]:

@@ -62,7 +62,7 @@ def test_ranked_failures_that_are_all_kept_weigh_by_rank(
     rows = pq.read_table(out / "weights.parquet").to_pylist()
     ranked = sorted((row for row in rows if row["rank"]), key=lambda row: row["rank"])
     assert [row["weight"] for row in ranked] == pytest.approx([1, 2 / 3, 1 / 3])
-    assert [row["k"] for row in ranked] == sorted(row["k"] for row in ranked)
+    assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
     assert not (out / "dataset").exists()
 
 

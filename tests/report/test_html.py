@@ -49,7 +49,7 @@ def test_sections_without_content_are_left_out(content: ReportContent, folder: P
     bare = replace(
         content,
         arms=[],
-        bias_maps=[],
+        maps=[],
         retrieval=None,
         rollout_videos=[],
         correlation=None,
@@ -88,7 +88,7 @@ def test_an_error_is_lower_the_better_and_not_a_percentage(
 
 
 def test_one_failure_one_frame_one_seed_is_enough(content: ReportContent, folder: Path) -> None:
-    card = replace(content.cards[0], per_seed={0: 1.0}, k=1.0, over_time=[0.1])
+    card = replace(content.cards[0], per_seed={0: 1.0}, score=1.0, over_time=[0.1])
     point = MapPoint(0, True, 0.0, 0.0)
     lonely = RetrievalMap("x (m)", "y (m)", [point], [Query(0, 0.0, 0.0, 99, True)])
     page = text(replace(content, cards=[card], retrieval=lonely), folder)

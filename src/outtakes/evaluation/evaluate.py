@@ -65,7 +65,7 @@ def evaluate(
     """
     environments = [
         make_environment(evaluation.task, horizon=evaluation.horizon)
-        for _ in range(PARALLEL_ENVIRONMENTS)
+        for _ in range(min(PARALLEL_ENVIRONMENTS, evaluation.rollouts))
     ]
     states = evaluation.states.first(environments[0], evaluation.rollouts)
     agent = checkpoint.agent(device)

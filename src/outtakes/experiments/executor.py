@@ -1,7 +1,7 @@
 """What runs jobs: this process, or several processes on this machine.
 
 An executor is given jobs, which refer to their data and leave what they make on disk, and yields
-each as it is finished. Which executor ran a job does not show in what it left.
+each as it is finished. Which executor ran a group of jobs does not show in what it left.
 """
 
 from __future__ import annotations
