@@ -13,8 +13,7 @@ from benchmarks.peer import batch_for_lerobot, lerobot_act, training_step
 from benchmarks.side_by_side import Row, Side, compare, count_flops, matrix_peak, times
 from outtakes.data.demo import DemoSet
 from outtakes.experiments.recipes import PAPER, QUICK, Recipe
-from outtakes.policy.act.act import ActConfig
-from outtakes.policy.act.loss import compute_loss
+from outtakes.policy.act.act import ActConfig, ActPolicy
 from outtakes.training.config import Precision
 from outtakes.training.learner import Learner
 
@@ -26,8 +25,15 @@ def make_learner(
 ) -> Learner:
     """A learner of the recipe's policy, without PB unless `condition` says so."""
     config = replace(recipe.train, precision=precision)
-    shape: ActConfig = replace(recipe.act, **({"condition": "none"} | act))
-    return Learner(demos, shape, recipe.loss, config, tuple(range(seeds)), CPU)
+    shape: ActConfig = replace(recipe.policy, **({"condition": "none"} | act))
+    return Learner(demos, shape, config, tuple(range(seeds)), CPU)
+
+
+def act_of(learner: Learner) -> ActPolicy:
+    """The learner's first policy, which is ACT."""
+    policy = learner.policies[0]
+    assert isinstance(policy, ActPolicy)
+    return policy
 
 
 def step_of(learner: Learner) -> Callable[[], None]:
@@ -44,7 +50,7 @@ def step_of(learner: Learner) -> Callable[[], None]:
 
 def paper_step(precision: Precision) -> Row:
     """The paper recipe's step: 224², two cameras, batch 10, d=512, 7 decoder layers, no PB."""
-    demos = make_demos(20, 60, cameras=PAPER.act.cameras)
+    demos = make_demos(20, 60, cameras=PAPER.policy.cameras)
     learner = make_learner(PAPER, demos, precision=precision)
     agreement = check_same_numbers(PAPER, demos, image_size=224)
     target = {"fp32": "at least 1.3 times", "bf16": "at least 2 times"}[precision]
@@ -69,10 +75,10 @@ def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float
     Dropout and latent noise are off: each side draws its own.
     """
     learner = make_learner(recipe, demos, dropout=0.0, use_vae=False)
-    policy, batch = learner.policies[0], learner.batch(0)
+    policy, batch = act_of(learner), learner.batch(0)
     theirs = lerobot_act(policy, image_size)
     with torch.no_grad():
-        ours = compute_loss(policy, batch, recipe.loss, separate=False).total
+        ours = policy.losses(batch).total
         expected, _ = theirs(batch_for_lerobot(batch, policy))
     difference = float((ours - expected).abs() / expected)
     assert difference < 1e-5, f"loss {float(ours)} and LeRobot's {float(expected)} differ"
@@ -80,7 +86,7 @@ def check_same_numbers(recipe: Recipe, demos: DemoSet, image_size: int) -> float
 
 
 def _beside_lerobot(what: str, learner: Learner, steps: int, target: str, agreement: float) -> Row:
-    policy, seeds = learner.policies[0], len(learner.policies)
+    policy, seeds = act_of(learner), len(learner.policies)
     # Both are given their batch ready-made.
     batch = make_batch_for_lerobot(learner)
     theirs = lerobot_act(policy, 224 if policy.config.cameras else 96)
@@ -104,15 +110,15 @@ def _beside_lerobot(what: str, learner: Learner, steps: int, target: str, agreem
 
 def make_batch_for_lerobot(learner: Learner) -> dict[str, torch.Tensor]:
     """The first batch of a learner's first seed, as LeRobot takes it."""
-    own = learner.data.batch(learner.samplers[0].draw(0), learner.act.chunk)
-    return batch_for_lerobot(own, learner.policies[0])
+    own = learner.data.batch(learner.samplers[0].draw(0), learner.policy.chunk)
+    return batch_for_lerobot(own, act_of(learner))
 
 
 def _flops(learner: Learner) -> int:
     """Of a step of one policy."""
     alone = learner
     if len(learner.policies) > 1:
-        settings = (learner.act, learner.loss, learner.config, learner.seeds[:1], learner.device)
+        settings = (learner.policy, learner.config, learner.seeds[:1], learner.device)
         alone = Learner(learner.demos, *settings)
     return count_flops(step_of(alone))
 
@@ -145,7 +151,7 @@ def loss_curve_in_bf16(demos: DemoSet, steps: int = 300) -> dict[str, float]:
             batch = learner.batch(learner.step)
             loss, _ = learner.differentiate(batch)
             learner.move(batch)
-            losses.append(float(loss.action.detach()))
+            losses.append(float(loss.parts["loss/action_l1"].detach()))
         curves.append(np.convolve(losses, np.ones(50) / 50, mode="valid"))
     difference = np.abs(curves[1] / curves[0] - 1)
     return {"mean": float(difference.mean()), "greatest": float(difference.max())}

@@ -43,7 +43,7 @@ def make_run(folder: Path, **shape: Any) -> tuple[DemoSet, Checkpoint]:
     """A run of a few steps, one dimension of whose state hardly moves."""
     demos = make_demos(camera=bool(shape.get("cameras")))
     demos.state[:, 1] = 0.3
-    return demos, train_small(folder, demos, act=small_act(**shape))
+    return demos, train_small(folder, demos, policy=small_act(**shape))
 
 
 def observations(demos: DemoSet) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ def observations(demos: DemoSet) -> dict[str, np.ndarray]:
 def ours(run: Path, demos: DemoSet) -> np.ndarray:
     """(B, L, A) actions of a run."""
     agent, raw = Checkpoint.load(run).agent(), observations(demos)
-    return agent.predict(raw, agent.begin(raw, neighbours=1))
+    return agent.predict(raw, agent.begin(raw))
 
 
 def theirs(folder: Path, demos: DemoSet) -> np.ndarray:
@@ -95,12 +95,11 @@ def test_what_comes_back_is_what_went(tmp_path: Path):
     to_pretrained(tmp_path / "run", tmp_path / "policy", controller=CONTROLLER, image_size=64)
     to_run(tmp_path / "policy", tmp_path / "back")
     back = Checkpoint.load(tmp_path / "back")
-    assert (back.act, back.sizes) == (checkpoint.act, checkpoint.sizes)
+    assert (back.config, back.sizes) == (checkpoint.config, checkpoint.sizes)
     assert (back.episodes, back.successes) == (checkpoint.episodes, checkpoint.successes)
-    assert back.settings["loss"] == checkpoint.settings["loss"]
     for name, tensor in back.tensors.items():
         assert torch.equal(tensor, checkpoint.tensors[name]), name
-    assert {name.split(".")[0] for name in back.tensors} == {"policy", "normalizer", "bank"}
+    assert {name.split(".")[0] for name in back.tensors} == {"policy", "normalizer", "memory"}
 
 
 def test_the_folder_holds_the_documented_files_and_tensors(policy: Path):
@@ -125,7 +124,7 @@ def test_only_demonstrations_that_were_trained_on_go_into_the_run(
     assert checkpoint.episodes == (1, 2) and checkpoint.successes == (False, True)
     table = policy.state_dict()["model.bias.table"]
     assert torch.equal(checkpoint.tensors["policy.bias.table"], table[[1, 2]])
-    assert checkpoint.tensors["bank.episodes"].tolist() == [2]
+    assert checkpoint.tensors["memory.episodes"].tolist() == [2]
 
 
 def save(policy: OuttakesActPolicy, folder: Path) -> None:
@@ -138,14 +137,14 @@ def save(policy: OuttakesActPolicy, folder: Path) -> None:
 
 def test_the_controller_of_the_recipe_goes_along(tmp_path: Path):
     make_run(tmp_path / "run")
-    ensembled = ControllerConfig(ensemble=0.01, neighbours=0)
+    ensembled = ControllerConfig(ensemble=0.01, steering="mean")
     to_pretrained(tmp_path / "run", tmp_path / "policy", controller=ensembled, image_size=64)
     config = json.loads((tmp_path / "policy/config.json").read_text())
     assert config["temporal_ensemble_coeff"] == 0.01 and config["n_action_steps"] == 1
-    assert config["neighbours"] == 0
+    assert config["steering"] == "mean"
     done("convert", tmp_path / "run", "--recipe", "smoke", "--out", tmp_path / "quick")
     config = json.loads((tmp_path / "quick/config.json").read_text())
-    assert config["n_action_steps"] == 5 and config["neighbours"] == 0
+    assert config["n_action_steps"] == 5 and config["steering"] == "mean"
 
 
 def test_the_verb_knows_which_way_to_go(tmp_path: Path):
@@ -154,7 +153,7 @@ def test_the_verb_knows_which_way_to_go(tmp_path: Path):
     assert json.loads(there.out)["pretrained_model"] == str(tmp_path / "policy")
     back = done("convert", tmp_path / "policy", "--out", tmp_path / "back", "--json")
     assert json.loads(back.out)["run"] == str(tmp_path / "back")
-    assert Checkpoint.load(tmp_path / "back").bank() is not None
+    assert Checkpoint.load(tmp_path / "back").owned("memory")
 
 
 def test_what_cannot_be_converted_is_refused_in_one_line(tmp_path: Path):

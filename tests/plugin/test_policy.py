@@ -19,7 +19,6 @@ from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
-from outtakes.policy.act.loss import compute_loss
 from tests.data.episodes import recording, without_camera
 from tests.demos import bias_of, gradient_of
 from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch, trained
@@ -42,14 +41,15 @@ def test_loss_and_gradients_are_those_of_the_core_on_its_own_batch(pair: Path, t
     demos = read_dataset(pair, cache_dir=tmp_path)
     data = DeviceDemos(demos, Normalizer.of(demos), ("overhead",), torch.device("cpu"))
     samples = Samples(np.array(DEMOS), np.array(TIMES), 1 - np.array(DEMOS))
-    loss = compute_loss(
-        policy.model, data.batch(samples, CHUNK), policy.config.loss_config(), separate=True
+    losses = policy.model.losses(data.batch(samples, CHUNK))
+    losses.total.backward()
+    action, divergence = (
+        losses.parts[name].item() for name in ("loss/action_l1", "divergence/d_sym_nats")
     )
-    loss.total.backward()
-    assert total.item() == pytest.approx(loss.total.item(), rel=1e-5)
-    assert parts["action_l1"] == pytest.approx(loss.action.item(), rel=1e-5)
-    assert loss.divergence.item() > 0
-    assert parts["d_sym_nats"] == pytest.approx(loss.divergence.item(), rel=1e-4)
+    assert total.item() == pytest.approx(losses.total.item(), rel=1e-5)
+    assert parts["action_l1"] == pytest.approx(action, rel=1e-5)
+    assert divergence > 0
+    assert parts["d_sym_nats"] == pytest.approx(divergence, rel=1e-4)
     for name, parameter in policy.model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-5)
@@ -147,6 +147,11 @@ def test_what_is_saved_acts_the_same_without_the_dataset(pair: Path, tmp_path: P
     assert torch.equal(loaded.predict_action_chunk(batch), expected)
 
 
+def bias_that_steers(policy: OuttakesActPolicy) -> torch.Tensor:
+    assert policy.steering is not None and policy.steering.condition is not None
+    return policy.steering.condition
+
+
 def test_each_row_follows_the_success_it_started_like_until_the_next_reset(made_datasets: Path):
     root = made_datasets / "lift"
     starts = [0, 27, 60]  # of the successes: episodes 0, 2 and 4
@@ -156,22 +161,20 @@ def test_each_row_follows_the_success_it_started_like_until_the_next_reset(made_
     policy.reset()
     policy.select_action(first)
     table = bias_of(policy.model).table.detach()
-    assert policy._bias is not None
-    assert torch.equal(policy._bias, table[[0, 2, 4]])
+    assert torch.equal(bias_that_steers(policy), table[[0, 2, 4]])
     policy.predict_action_chunk(later)
-    assert torch.equal(policy._bias, table[[0, 2, 4]])
+    assert torch.equal(bias_that_steers(policy), table[[0, 2, 4]])
     policy.reset()
     policy.select_action(train_batch(policy, root, [60]))
-    assert torch.equal(policy._bias, table[[4]])
+    assert torch.equal(bias_that_steers(policy), table[[4]])
 
 
 def test_the_mean_of_all_successes_can_steer(made_datasets: Path):
     root = made_datasets / "lift"
-    policy = trained(make_trainee(root, neighbours=0), root, (0, 12, 27, 60))
+    policy = trained(make_trainee(root, steering="mean"), root, (0, 12, 27, 60))
     policy.predict_action_chunk(train_batch(policy, root, [0]))
-    assert policy._bias is not None
     expected = bias_of(policy.model).table.detach()[[0, 2, 4]].mean(0)
-    torch.testing.assert_close(policy._bias[0], expected)
+    torch.testing.assert_close(bias_that_steers(policy)[0], expected)
 
 
 def test_demonstrations_that_are_not_trained_on_are_not_retrieved(made_datasets: Path):
@@ -262,7 +265,7 @@ def test_dimensions_that_hardly_move_are_not_blown_up(pair: Path):
     [
         {"n_action_steps": 6},
         {"temporal_ensemble_coeff": 0.01},
-        {"neighbours": -1},
+        {"steering": "farthest"},
         {"n_decoder_layers": 1},
         {"scheduler": "linear"},
         {"divergence_cap": 0.0},

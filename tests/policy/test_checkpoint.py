@@ -108,7 +108,7 @@ def test_a_file_of_version_1_acts_the_same_and_goes_on_bit_for_bit(tmp_path):
         "observation.environment_state": demos.environment_state[:3],
     }
     actions = [c.agent().predict(raw, c.agent().begin(raw)) for c in (old, first)]
-    assert np.array_equal(*actions)
+    assert np.array_equal(actions[0], actions[1])
     settings["steps"] = 4
     resumed, unbroken = (train_small(tmp_path / run, **settings) for run in ("old", "new"))
     assert resumed.tensors.keys() == unbroken.tensors.keys()

@@ -113,6 +113,7 @@ def test_the_gradient_of_a_table_is_not_clipped_with_the_networks():
     # 8 weights, 2 constants and 2 gains.
     assert norm.tolist() == pytest.approx([12**0.5])
     _, rows = optimizer.tables["offsets"]
+    assert rows.table.grad is not None
     assert torch.equal(rows.table.grad, torch.ones(4, 2))
 
 

@@ -268,8 +268,8 @@ def test_the_divergence_term_drives_successes_and_failures_apart(tmp_path):
     distances = {}
     for weight in (0.0, 1.0):
         policy = small_act(loss=LossConfig(kl_weight=weight, kl_cap=5.0))
-        log, settings = Log(), {"steps": 40, "batch_size": 6}
-        run = train_small(tmp_path / str(weight), policy=policy, monitor=log, **settings)
+        log, out = Log(), tmp_path / str(weight)
+        run = train_small(out, policy=policy, monitor=log, steps=40, batch_size=6)
         distances[weight] = AttentionRanker().score(run, make_demos()).values.mean()
         assert set(log.of("divergence/active")) == {float(weight > 0)}
     assert distances[1.0] > 5 * distances[0.0]
