@@ -102,11 +102,11 @@ def test_it_is_what_the_whole_policy_says_of_every_pair(tmp_path, cameras, layer
 def test_it_covers_every_failure_at_every_step(trained):
     demos = make_demos()
     told = []
-    scores = score_run(
-        with_biases(trained),
-        demos,
-        progress=lambda done, total, what: told.append((done, total, what)),
-    )
+
+    def progress(done: int, total: int, what: str) -> None:
+        told.append((done, total, what))
+
+    scores = score_run(with_biases(trained), demos, progress)
     assert list(scores.failures) == demos.episodes(Outcome.FAILURE)
     assert list(scores.successes) == demos.episodes(Outcome.SUCCESS)
     assert told == [(1, 3, "rank"), (2, 3, "rank"), (3, 3, "rank")]
