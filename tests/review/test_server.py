@@ -79,9 +79,11 @@ def test_only_this_machine_can_connect(served: Served):
     assert served.server.listener.getsockname()[0] == "127.0.0.1"
 
 
-@pytest.mark.parametrize("path", ["../app.py", "..%2Fapp.py", "%2e%2e/app.py", "videos/../app.py"])
+@pytest.mark.parametrize(
+    "path", ["../routes.py", "..%2Froutes.py", "%2e%2e/routes.py", "videos/../routes.py"]
+)
 def test_no_path_leads_out_of_the_page(served: Served, path):
-    assert (PAGE.parent / "app.py").is_file()
+    assert (PAGE.parent / "routes.py").is_file()
     assert served.get(path).status in (403, 404)
 
 

@@ -56,8 +56,8 @@ def test_random_folds_depend_on_the_seed_and_not_on_the_ranking():
 def test_every_decision_says_why():
     choices = {c.episode: c for c in select(make_scores(), SUCCESSES, count=2).choices}
     assert choices[100] == Choice(100, True, "success")
-    assert choices[1] == Choice(1, True, "failure, rank 2 of 7, K 1 nats, in the low group")
-    assert choices[5] == Choice(5, False, "failure, rank 7 of 7, K 6 nats, outside the low group")
+    assert choices[1] == Choice(1, True, "failure, rank 2 of 7, K̄ 1 nats, in the low group")
+    assert choices[5] == Choice(5, False, "failure, rank 7 of 7, K̄ 6 nats, outside the low group")
     assert list(choices) == sorted(choices)
 
 

@@ -273,7 +273,7 @@ def test_collect_train_and_evaluate_from_the_command_line(tmp_path):
     run = runs / "runs" / "act-pb" / "seed-0"
     rolled = ("--recipe", "smoke", "--rollouts", 2, "--out", tmp_path / "evaluation")
     called = done("evaluate", run, "--task", "metaworld-push-v3", *rolled, "--json")
-    assert '"act-pb"' in called.out
+    assert '"act-pb (mean)"' in called.out
     assert "expects state" in refused("evaluate", run, "--task", "metaworld-stick-pull-v3", *rolled)
 
 
