@@ -87,6 +87,9 @@ def apply_ahead[T](
 def _interrupts_held_back() -> Iterator[None]:
     """What is started here never hears of Ctrl-C, which a terminal sends to all its processes: what
     becomes of workers is their parent's to say."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     # Once it runs: on its start it would let them through.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
