@@ -65,6 +65,13 @@ def fail(error: Exception) -> None:
     raise error
 
 
+def grow(held: list[bytes] = []) -> int:  # noqa: B006
+    """Take 350 MB for good, as a dataset does."""
+    held.append(b"x" * 350_000_000)
+    time.sleep(1.1)  # loky looks once a second
+    return os.getpid()
+
+
 def kill_oneself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -129,6 +136,12 @@ def test_an_initializer_sets_up_every_worker(monkeypatch):
     with workers(1, initializer=set_one_thread) as pool:
         assert pool.submit(setting, "LP_NUM_THREADS").result() == "1"
     assert "LP_NUM_THREADS" not in os.environ
+
+
+def test_a_worker_that_grows_stays():
+    with workers(1) as pool:
+        first = pool.submit(os.getpid).result()
+        assert [pool.submit(grow).result(), pool.submit(os.getpid).result()] == [first, first]
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import resource_tracker
 
 from outtakes.errors import MachineError
 
+_ENVIRONMENT = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
+"""loky takes growth by 300 MB for a leak and starts a worker anew; ours load torch and datasets."""
 _SECONDS_OF_ORPHANHOOD = 0.5
 """How often a worker looks whether its parent is alive."""
 
 
 @contextmanager
 def workers(count: int, *, initializer: Callable[[], object] | None = None) -> Iterator[Executor]:
-    """A pool of worker processes, which start with the first call that is submitted.
+    """A pool of worker processes.
 
     Leaving the block waits for what was submitted. Leaving it by an exception, Ctrl-C among them,
     kills the workers at once, and none outlives this process, however that ends.
@@ -36,12 +39,16 @@ def workers(count: int, *, initializer: Callable[[], object] | None = None) -> I
     Raises:
         MachineError: when a worker was killed, unless the block catches what its future raises.
     """
-    # Imports multiprocessing, which a job of one process does without.
+    # Takes a while, and a job of one process does without.
     from loky import ProcessPoolExecutor
     from loky.process_executor import TerminatedWorkerError
 
-    pool = ProcessPoolExecutor(count, initializer=_prepare, initargs=(os.getpid(), initializer))
+    pool = ProcessPoolExecutor(
+        count, initializer=_prepare, initargs=(os.getpid(), initializer), env=_ENVIRONMENT
+    )
     try:
+        with _interrupts_held_back():
+            pool.submit(os.getpid)  # the first call starts them all
         yield pool
         pool.shutdown()
     except TerminatedWorkerError as error:
@@ -76,9 +83,23 @@ def apply_ahead[T](
             future.cancel()
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """What is started here never hears of Ctrl-C, which a terminal sends to all its processes: what
+    becomes of workers is their parent's to say."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Once it runs: on its start it would let them through.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare(parent: int, initializer: Callable[[], object] | None) -> None:
-    # A terminal sends Ctrl-C to all its processes; what becomes of workers is their parent's word.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     if initializer is not None:
         initializer()
