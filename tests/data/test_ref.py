@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from outtakes.data import lerobot
 from outtakes.data.demo import DemoSet
 from outtakes.data.labels import write_labels
+from outtakes.data.lerobot import read
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.data.ref import DatasetRef, keep
@@ -42,11 +42,11 @@ def assert_same(one: DemoSet, other: DemoSet) -> None:
 def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads the dataset fails."""
 
-    def read(*_: object) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("the dataset is read")
 
     for name in ("find_layout", "content_hash", "fill_cache"):
-        monkeypatch.setattr(lerobot, name, read)
+        monkeypatch.setattr(read, name, refuse)
 
 
 # What was read
@@ -144,7 +144,7 @@ def test_a_dataset_that_has_changed_is_refused_before_it_is_decoded(
     ref = ref_of(read_dataset(dataset, READING))
     cache.rename(cache.with_name("gone"))
     write_labels(dataset / "episode_labels.json", {0: False}, range(6))
-    monkeypatch.setattr(lerobot, "fill_cache", None)
+    monkeypatch.setattr(read, "fill_cache", None)
     with pytest.raises(DatasetError, match=f"changed since it was read .*{dataset}") as error:
         ref.open()
     assert "\n" not in str(error.value)

@@ -20,8 +20,9 @@ from outtakes.sim.robosuite.scenes import build_robosuite
 from outtakes.sim.robosuite.stack import ERRAND, HALF_EDGES, RANGE, Stack
 from outtakes.sim.robosuite.tabletop import TabletopTask
 
-FIRST_SEED = {"door": 1}
-"""With seed 0 the door's handle slips between the fingers, which no two integrations do alike."""
+FIRST_SEED = {"door": 1, "pick-place-can": 7}
+"""With those before, door's handle or the can slips between the fingers, which no two integrations
+do alike."""
 TASKS = (Stack, PickPlaceCan, NutAssemblySquare, Door)
 
 
