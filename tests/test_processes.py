@@ -25,11 +25,11 @@ COLLECTS = """
 import sys
 from dataclasses import replace
 import outtakes
-from outtakes import stages
-from outtakes.recipes import SMOKE
+from outtakes.experiments import datasets
+from outtakes.experiments.recipes import SMOKE
 
 print("started")
-stages.cores, stages._EPISODES_OF_ONE_PROCESS = lambda: 2, 0
+datasets.cores, datasets._EPISODES_OF_ONE_PROCESS = lambda: 2, 0
 few = replace(SMOKE.collect, successes=1, failures=1, cameras=())
 outtakes.collect(sys.argv[1], recipe=replace(SMOKE, collect=few))
 """

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
         evaluate,
         load,
         rank,
+        recipe,
         select,
         train,
         write_report,
     )
-    from outtakes.api import named_recipe as recipe
     from outtakes.data.demo import DemoSet
     from outtakes.data.reading import Reading
     from outtakes.evaluation.comparison import Comparison
@@ -72,7 +72,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'outtakes' has no attribute {name!r}")
     home = import_module(f"outtakes.{_HOMES.get(name, 'api')}")
-    return getattr(home, "named_recipe" if name == "recipe" else name)
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import datasets, filming, pipeline, reporting, study
+from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import triage as triaging
 from outtakes.experiments.datasets import (
     Prepared,
@@ -36,7 +36,6 @@ from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.recipes import Recipe, on_task
-from outtakes.experiments.recipes import recipe as named_recipe
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
@@ -70,9 +69,9 @@ __all__ = [
     "load",
     "load_scores",
     "load_selection",
-    "named_recipe",
     "prepare",
     "rank",
+    "recipe",
     "report",
     "run_study",
     "select",
@@ -82,6 +81,8 @@ __all__ = [
     "write_report",
 ]
 
+recipe = recipes.recipe
+"""A recipe by its name."""
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; "auto" takes a GPU where there is one."""
 Keep = Literal["low", "mid", "high", "random", "below"]
@@ -533,7 +534,7 @@ def evaluate_runs(
 
 
 def _settings(recipe: Recipe | str) -> Recipe:
-    return named_recipe(recipe) if isinstance(recipe, str) else recipe
+    return recipes.recipe(recipe) if isinstance(recipe, str) else recipe
 
 
 def _check_runs(runs: Sequence[Checkpoint]) -> None:

@@ -40,6 +40,7 @@ def test_any_reader_of_parquet_can_use_it(tmp_path):
     assert table.num_rows == 6
     assert table.schema.names == [
         "arm",
+        "steering",
         "seed",
         "initial_state",
         "success",

@@ -97,10 +97,10 @@ def test_numbers_come_back_on_both_timelines(demos: DemoSet, read_back: dict) ->
 def test_divergence_comes_back_for_the_failures_that_were_ranked(
     scores: Path, read_back: dict
 ) -> None:
-    ranked = {path: v for path, v in read_back.items() if path.endswith("/divergence")}
-    assert set(ranked) == {f"/failure/episode_{e:04d}/divergence" for e in FAILURES}
+    ranked = {path: v for path, v in read_back.items() if path.endswith("/score")}
+    assert set(ranked) == {f"/failure/episode_{e:04d}/score" for e in FAILURES}
     for failure in Scores.load(scores).failures:
-        logged = ranked[f"/failure/episode_{failure.episode:04d}/divergence"]
+        logged = ranked[f"/failure/episode_{failure.episode:04d}/score"]
         assert [row[0] for row in logged["Scalars:scalars"]] == failure.over_time
 
 

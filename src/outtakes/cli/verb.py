@@ -34,7 +34,7 @@ class Verb:
         """The recipe that was named."""
         from outtakes import api
 
-        return api.named_recipe(self.recipe)
+        return api.recipe(self.recipe)
 
     def lab(self, recipe: Recipe, out: Path, console: Console, *, task: str | None = None) -> Lab:
         """An experiment in a folder that can be written to."""

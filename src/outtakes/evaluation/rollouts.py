@@ -115,8 +115,9 @@ class RolloutLog:
         except FileNotFoundError:
             raise ArtifactError("no rollouts", where=path, remedy="evaluate first") from None
         except (pa.ArrowInvalid, OSError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split())
             raise ArtifactError(
-                f"cannot read the rollouts ({error})", where=path, remedy="evaluate again"
+                f"cannot read the rollouts ({reason})", where=path, remedy="evaluate again"
             ) from error
 
 

@@ -93,7 +93,6 @@ def test_one_decoder_layer_with_bias_is_refused_with_the_reason():
         {"chunk": 0},
         {"pb_learning_rate": -1.0},
         {"backbone_scale": -0.1},
-        {"condition": "bias"},
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes):

@@ -51,7 +51,7 @@ def read_dataset(
         MachineError: when the cache cannot be written.
     """
     reading = reading or Reading()
-    layout = find_layout(local_folder(str(path)), cache_dir)
+    layout = find_layout(local_folder(path) if isinstance(path, str) else path, cache_dir)
     chosen = layout.choose_cameras(reading.cameras)
     content = _hash(layout, chosen, reading)
     if expected not in (None, content):
