@@ -29,11 +29,11 @@ def test_one_seed_has_no_agreement_and_comes_back_so(tmp_path):
     assert scores.seeds == [4]
 
 
-def test_the_file_says_k_in_total_and_per_success(tmp_path):
+def test_the_file_says_the_score_in_total_and_per_success(tmp_path):
     make_scores().save(tmp_path / "scores.json")
     first = json.loads((tmp_path / "scores.json").read_text())["failures"][0]
-    assert first["k"] == pytest.approx(5.0)
-    assert first["k_per_success"] == pytest.approx(5.0 / 3)
+    assert first["score"] == pytest.approx(5.0)
+    assert first["per_success"] == pytest.approx(5.0 / 3)
 
 
 @pytest.mark.parametrize("seeds", [[{0: 1.0}, {1: 1.0}], [{0: 1.0}, {0: 1.0, 1: 1.0}], [{}], []])
@@ -52,15 +52,15 @@ def test_a_score_that_is_not_finite_is_refused_with_its_episode():
     "damage",
     [
         lambda content: content.pop("failures"),
-        lambda content: content.pop("n_successes"),
+        lambda content: content.pop("successes"),
         lambda content: content["failures"][0].pop("episode"),
         lambda content: content["failures"][0].update(per_seed=[1.0, 2.0]),
         lambda content: content["failures"][0].update(per_seed={"zero": 1.0}),
         lambda content: content["failures"][0].update(over_time=None),
-        lambda content: content.update(n_successes="many"),
+        lambda content: content.update(successes=["many"]),
         lambda content: content.update(failures=[]),
         lambda content: content.update(failures="none"),
-        lambda content: content.update(bias_map=[[1, 2]]),
+        lambda content: content["plane"].update(points=[[1, 2]]),
         lambda content: content.update(version=99),
         lambda content: content.update(kind="selection"),
     ],
@@ -74,6 +74,24 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
     with pytest.raises(ArtifactError) as error:
         Scores.load(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_of_version_1_is_still_read(tmp_path):
+    path = tmp_path / "scores.json"
+    make_scores().save(path)
+    content = json.loads(path.read_text())
+    plane, successes = content.pop("plane"), content.pop("successes")
+    del content["measure"]
+    points = [*plane["points"], *([s, True, 0.0, 0.0] for s in successes if s != 100)]
+    old = {**content, "version": 1, "n_successes": len(successes), "bias_map": points}
+    for failure in old["failures"]:
+        failure["k"], failure["k_standard_error"] = failure.pop("score"), 0.25
+    path.write_text(json.dumps(old))
+    loaded = Scores.load(path)
+    assert loaded.measure == make_scores().measure
+    assert loaded.successes == make_scores().successes
+    assert [f.per_seed for f in loaded.ranked()] == [f.per_seed for f in make_scores().ranked()]
+    assert {f.standard_error for f in loaded.failures} == {0.25}
 
 
 def test_a_truncated_or_missing_file_is_refused(tmp_path):
