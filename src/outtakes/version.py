@@ -9,8 +9,11 @@ from pathlib import Path
 
 
 def release() -> str:
-    """The installed version of Outtakes."""
-    return metadata.version("outtakes")
+    """The installed version of Outtakes; sources that were only copied somewhere have none."""
+    try:
+        return metadata.version("outtakes")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @cache
