@@ -57,7 +57,7 @@ def samples(root: Path, cache: Path, batches: int = 40, peer_batches: int = 4) -
 
     def ours() -> None:
         for _ in range(batches):
-            resident.batch(resident.place(sampler.draw(next(step))), CHUNK)
+            resident.batch(sampler.draw(next(step)), CHUNK)
 
     theirs = LeRobotDataset(
         "benchmark", root=root, delta_timestamps={"action": [i / FPS for i in range(CHUNK)]}
