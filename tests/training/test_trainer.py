@@ -324,6 +324,8 @@ def test_a_camera_the_dataset_lacks_is_named_before_anything_is_written(tmp_path
         {"weight_decay": -1.0},
         {"warmup": -1},
         {"schedule": "linear"},
+        {"ema": 1.0},
+        {"ema": -0.1},
     ],
 )
 def test_settings_that_cannot_work_are_refused(bad):

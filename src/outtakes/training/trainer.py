@@ -213,7 +213,9 @@ def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
     passing = {"save_every", "log_every"}
     if training["schedule"] == "constant":
         passing.add("steps")
-    return {name: value for name, value in training.items() if name not in passing}
+    # Settings that came later than the run had their defaults in it.
+    complete = {**asdict(TrainConfig()), **training}
+    return {name: value for name, value in complete.items() if name not in passing}
 
 
 def _check_cameras(demos: DemoSet, policy: PolicyConfig) -> None:
