@@ -27,8 +27,8 @@ from outtakes.experiments.study_log import run_recorded
 from outtakes.files import load_json, write_json
 from outtakes.sim.initial_states import InitialStates, Stream
 
-LENGTHS = (200, 300, 450, 700, 1_000, 1_500, 2_200, 3_300, 5_000)
-"""Optimiser steps at which a curve is measured: about half as many again each time."""
+LENGTHS = (300, 600, 1_000, 1_500, 2_500, 4_000, 6_000)
+"""Optimiser steps at which a curve is measured: about 1.6 times as many each time."""
 EMA = 0.99
 """Decay of the averaged weights: the last 100 steps or so."""
 _KIND, _VERSION = "budgets", 1
