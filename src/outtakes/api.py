@@ -24,8 +24,10 @@ from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
+from outtakes.experiments import budgets, datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import triage as triaging
+from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
+from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
 from outtakes.experiments.datasets import (
     Prepared,
     ShortEpisodes,
@@ -35,6 +37,7 @@ from outtakes.experiments.datasets import (
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
+from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
@@ -52,12 +55,16 @@ from outtakes.selection import select as selecting
 from outtakes.selection.select import Selection
 
 __all__ = [
+    "Budgets",
+    "Cell",
     "Evaluated",
     "Lab",
     "Prepared",
     "Recipe",
     "StudyPlan",
+    "SubsetPlan",
     "Triaged",
+    "cell",
     "check_policy",
     "chosen_ranker",
     "collect",
@@ -69,6 +76,8 @@ __all__ = [
     "load",
     "load_scores",
     "load_selection",
+    "measure_budgets",
+    "measure_usefulness",
     "prepare",
     "rank",
     "recipe",
@@ -450,6 +459,52 @@ def demo(lab: Lab) -> tuple[str, Path]:
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
     return study.paper(lab, plan), reporting.report_simulated(lab)
+
+
+def cell(
+    lab: Lab,
+    successes: int,
+    *,
+    collection: int | None = None,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Cell:
+    """A cell of a study: so many successes and the failures of one collection.
+
+    Its runs are trained at a constant rate and act by averaged weights, so that their length is
+    free; its demonstrations have no images.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        successes: how many, from the first.
+        collection: collection seed; the recipe's own, or one for tuning, when None.
+        rollouts: of every run; the recipe's when None.
+        tuning: roll out from initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes were collected.
+    """
+    own = lab.recipe
+    seed = TUNING_COLLECTION if collection is None and tuning else collection
+    collect = replace(own.collect, cameras=(), seed=own.collect.seed if seed is None else seed)
+    recipe = any_length(replace(own, collect=collect, rollouts=rollouts or own.rollouts))
+    if tuning:
+        recipe = on_tuning_states(recipe)
+    return prepare_cell(replace(lab, recipe=recipe), successes)
+
+
+def measure_budgets(
+    cell: Cell, *, arms: Sequence[str] | None = None, lengths: Sequence[int] | None = None
+) -> Budgets:
+    """The learning curve of every way to train of a cell; leaves `budgets.json`.
+
+    Raises:
+        UnknownName: when there is no arm of a name.
+    """
+    lab, chosen = cell.lab, budgets.arms_of(cell, arms)
+    found = budgets.measure_budgets(lab, cell.demos, chosen, lengths=lengths or budgets.LENGTHS)
+    found.save(lab.out / budgets.BUDGETS)
+    return found
 
 
 def laboratory(

@@ -1,8 +1,8 @@
-"""Verbs that do everything from data to report: demo, triage, study; and report itself."""
+"""Verbs that do everything from data to report: demo and triage; and report itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,43 +64,6 @@ class Triage(Trains):
                 "dropped": found.selection.dropped,
                 "lerobot_argument": argument,
                 "report": str(page),
-            },
-        )
-
-
-@dataclass
-class Study(Overrides):
-    """The paper's experiments with controls, its numbers beside ours; resumable."""
-
-    name: Positional[Literal["paper"]]
-    """Which study."""
-    out: Path = Path("outtakes-study")
-    """Folder for everything."""
-    task: str = "lift"
-    """The simulated task."""
-    selection_seeds: tuple[int, ...] | None = None
-    """Training seeds of Experiment 2."""
-    few_successes: tuple[int, ...] | None = None
-    """Numbers of successes to repeat Experiment 1 with."""
-
-    def run(self, console: Console) -> None:
-        """Run what is missing and print the tables."""
-        from outtakes import api
-
-        changes = {
-            "seeds": self.seeds,
-            "selection_seeds": self.selection_seeds,
-            "few_successes": self.few_successes,
-        }
-        plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
-        lab = self.lab(self.settings(), self.out, console, task=self.task)
-        comparisons, report = api.run_study(lab, plan)
-        tables = (self.out / "tables.md").read_text(encoding="utf-8")
-        console.result(
-            f"{tables}\nReport: {report.resolve()}",
-            {
-                "verdicts": {name: c.verdict() for name, c in comparisons.items()},
-                "report": str(report.resolve()),
             },
         )
 
