@@ -80,9 +80,7 @@ def test_a_log_of_other_settings_is_refused(cell, tmp_path):
     shutil.copytree(cell.lab.out, out, ignore=shutil.ignore_patterns("runs"))
     recipe = replace(cell.lab.recipe, horizon=11)
     other = replace(cell, lab=replace(cell.lab, out=out, recipe=recipe))
-    with pytest.raises(
-        ArtifactError, match="act-s/seed-0 was recorded with other"
-    ):
+    with pytest.raises(ArtifactError, match="act-s/seed-0 was recorded with other"):
         api.measure_budgets(other, arms=["act-s"], lengths=[4, 8])
 
 

@@ -12,7 +12,7 @@ from outtakes.cli.verb import Overrides
 from outtakes.console import Console
 
 if TYPE_CHECKING:
-    from outtakes.api import Cell
+    from outtakes.api import Cell, Lab
 
 
 @dataclass(kw_only=True)
@@ -23,6 +23,13 @@ class OnTask(Overrides):
     """Folder for everything; a second call goes on where the first stopped."""
     task: str = "lift"
     """The simulated task."""
+    workers: int | None = None
+    """Processes, a core each; as many as there are cores when not given."""
+
+    def laboratory(self, console: Console) -> Lab:
+        """The study's folder and settings."""
+        lab = self.lab(self.settings(), self.out, console, task=self.task)
+        return replace(lab, workers=self.workers)
 
 
 @dataclass(kw_only=True)
@@ -44,7 +51,7 @@ class StudyPaper(OnTask):
             "few_successes": self.few_successes,
         }
         plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
-        lab = self.lab(self.settings(), self.out, console, task=self.task)
+        lab = self.laboratory(console)
         comparisons, report = api.run_study(lab, plan)
         tables = (self.out / "tables.md").read_text(encoding="utf-8")
         console.result(
@@ -72,7 +79,7 @@ class OnCell(OnTask):
         from outtakes import api
 
         return api.cell(
-            self.lab(self.settings(), self.out, console, task=self.task),
+            self.laboratory(console),
             self.successes,
             collection=self.collection,
             rollouts=self.rollouts,
