@@ -123,7 +123,7 @@ def _check_outcomes(run: Checkpoint) -> None:
 
 def bias_plane(run: Checkpoint) -> Plane | None:
     """The PB table on its first two principal components (Figures 5 and 6); None without one."""
-    table = run.tensors.get("policy.bias.table")
+    table = run.weights().get("bias.table")
     if table is None:
         return None
     points = principal_components(table.flatten(1).numpy())
