@@ -39,20 +39,21 @@ class Triage(Trains):
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
-    keep: Literal["low", "mid", "high", "random"] = "low"
-    """Which failures to keep."""
+    keep: Literal["best", "worst", "low", "mid", "high", "random"] = "best"
+    """Which failures to keep: those expected to teach most, or least; those of the lowest, middle
+    or highest scores; or some at random."""
     count: int = 10
     """How many failures to keep."""
     by: str = "attention"
-    """What to rank them by: attention or action-error, or another package's ranker."""
+    """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`."""
 
     def run(self, console: Console) -> None:
         """Triage and say which failures to keep."""
         from outtakes import api
 
-        ranker = api.chosen_ranker(self.by)
+        api.chosen_rankers(self.by)
         prepared = self.prepare(self.out, console)
-        found = api.triage(prepared, by=ranker, keep=self.keep, count=self.count)
+        found = api.triage(prepared, by=self.by, keep=self.keep, count=self.count)
         overview, verdict = prepared.overview, found.content.verdict
         argument, page = found.selection.as_lerobot_argument(), found.report.resolve()
         console.result(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
@@ -139,10 +139,34 @@ class StudyUsefulness(OnCell):
         )
 
 
+@dataclass(kw_only=True)
+class StudyRankers(OnCell):
+    """Rankers judged by the policies they make: each one's best failures against its worst."""
+
+    by: tuple[str, ...] = ("attention", "coverage", "action-error", "random")
+    """Rankers; several joined by commas count as one."""
+    keep: tuple[Literal["best", "worst"], ...] = ("best", "worst")
+    """Which ends of each ranking to train on."""
+    count: int = 15
+    """Failures that each selection keeps."""
+    tuning: bool = False
+    """On demonstrations and initial states that nothing reports."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes import api
+
+        plan = api.ScreeningPlan(rankers=self.by, kept=self.count, ends=self.keep)
+        found = api.screen(self.cell(console, tuning=self.tuning), plan)
+        rates = {name: rate.rate for name, rate in found.rates.items()}
+        console.result(found.table(), {"rates": rates})
+
+
 _STUDIES = (
     Annotated[StudyPaper, subcommand("paper")]
     | Annotated[StudyBudgets, subcommand("budgets")]
     | Annotated[StudyUsefulness, subcommand("usefulness")]
+    | Annotated[StudyRankers, subcommand("rankers")]
 )
 
 
