@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +38,7 @@ from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
+from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
@@ -86,8 +86,6 @@ recipe = recipes.recipe
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; "auto" takes a GPU where there is one."""
 Keep = Literal["low", "mid", "high", "random", "below"]
-Location = str | PathLike[str]
-"""A path, as text or as an object."""
 
 
 # --- step by step ---------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
-from outtakes.files import load_json, write_json
+from outtakes.files import Location, load_json, write_json
 from outtakes.ranking.scores import Scores
 
 _KIND, _VERSION = "selection", 1
@@ -62,7 +61,7 @@ class Selection:
         """The kept episodes in the form `lerobot-train` takes."""
         return f"--dataset.episodes=[{','.join(map(str, self.kept))}]"
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `selection.json`."""
         content = {
             "dataset": self.dataset,
@@ -76,7 +75,7 @@ class Selection:
         write_json(path, _KIND, _VERSION, content)
 
     @staticmethod
-    def load(path: Path) -> Selection:
+    def load(path: Location) -> Selection:
         """Read `selection.json`.
 
         Raises:
