@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from outtakes.errors import ArtifactError
+from outtakes.evaluation.recommendation import Recommendation
 from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.triage import FOLDS
 from outtakes.policy.checkpoint import Checkpoint
@@ -29,8 +31,15 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
     nearest = Scores.load(out / "scores.json").ranked()[0].episode
     assert content["kept"] == sorted([0, 2, 4, nearest])
     assert content["kept"] == Selection.load(out / "selection.json").kept
-    assert content["lerobot_argument"] in (out / "report.html").read_text(encoding="utf-8")
-    assert "proxy" in content["verdict"] and "Inconclusive" in content["verdict"]
+    advice = content["recommendation"]
+    assert (advice["decision"], advice["failures"]) == ("cannot tell yet", [])
+    assert "2 steps alone" in advice["doubts"][0]
+    assert advice == json.loads(
+        json.dumps(Recommendation.load(out / "recommendation.json").as_json())
+    )
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8"))
+    assert advice["headline"] in page
+    assert all(command["line"] in page for command in advice["commands"])
     errors = ActionErrors.load(out / "action_error.json")
     assert {arm: e.shape for arm, e in errors.errors.items()} == {
         arm: (1, 3) for arm in ("successes", "selected", "random", "all")

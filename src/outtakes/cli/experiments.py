@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from outtakes.cli.advice import advice
 from outtakes.cli.reads import Trains
 from outtakes.cli.verb import Overrides, Verb
 from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.api import Triaged
 
 
 @dataclass
@@ -26,11 +31,8 @@ class Demo(Overrides):
         """Run the main job and say where the report is."""
         from outtakes import api
 
-        verdict, page = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
-        console.result(
-            f"{verdict}\n\nReport: {page.resolve()}",
-            {"verdict": verdict, "report": str(page.resolve())},
-        )
+        found = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
+        _tell(console, found)
 
 
 @dataclass
@@ -52,20 +54,27 @@ class Triage(Trains):
 
         ranker = api.chosen_ranker(self.by)
         prepared = self.prepare(self.out, console)
-        found = api.triage(prepared, by=ranker, keep=self.keep, count=self.count)
-        overview, verdict = prepared.overview, found.content.verdict
-        argument, page = found.selection.as_lerobot_argument(), found.report.resolve()
-        console.result(
-            f"{verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {page}",
-            {
-                "settings": overview.facts(),
-                "verdict": verdict,
-                "kept": found.selection.kept,
-                "dropped": found.selection.dropped,
-                "lerobot_argument": argument,
-                "report": str(page),
-            },
-        )
+        found = api.triage_prepared(prepared, by=ranker, keep=self.keep, count=self.count)
+        overview = prepared.overview
+        _tell(console, found, {"settings": overview.facts()}, overview.left_out())
+
+
+def _tell(
+    console: Console, found: Triaged, facts: Mapping[str, object] | None = None, left_out: str = ""
+) -> None:
+    """The recommendation, and where everything is; what was selected is not what is recommended."""
+    page = found.report.resolve()
+    console.result(
+        f"{advice(found.recommendation)}\n{left_out}\nReport: {page}",
+        {
+            **(facts or {}),
+            "recommendation": found.recommendation.as_json(),
+            "kept": found.selection.kept,
+            "dropped": found.selection.dropped,
+            "lerobot_argument": found.selection.as_lerobot_argument(),
+            "report": str(page),
+        },
+    )
 
 
 @dataclass
