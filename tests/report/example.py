@@ -180,7 +180,7 @@ def _card(
         per_seed={seed: k * float(rng.uniform(0.75, 1.25)) for seed in range(5)},
         over_time=[float(value) for value in over_time],
         kept=i < 4,
-        reason=f"rank {i + 1}, K {k:.3g} nats, {'in' if i < 4 else 'outside'} the low group",
+        reason=f"rank {i + 1}, {'' if i < 4 else 'not '}among the 4 ranked first",
         nearest_success=int(rng.integers(20)),
         fps=FPS,
         mistake=KINDS[i % 3],

@@ -23,25 +23,17 @@ from outtakes.evaluation.statistics import Difference
 from outtakes.experiments.folder import Folder
 from outtakes.experiments.held_out import BASELINE, ActionErrors
 from outtakes.experiments.recipes import Recipe
+from outtakes.experiments.ways import RANKED
+from outtakes.ranking.measure import Needs
 from outtakes.ranking.scores import Scores
-from outtakes.selection.select import Selection
+from outtakes.selection.select import RULES, Selection
 
 _LOW_AGREEMENT = 0.4
 """Kendall's τ below which an order is called unstable: 7 of 10 pairs of failures come out alike."""
 _LOW_RELIABILITY = 0.5
 """Share of the failures' spread that is not chance, below which distances are called noise."""
-_USE_ALL = (treatment("pb-kl-all", "mean"), "act-all")
+_USE_ALL = (treatment(RANKED, "mean"), "act-all")
 """Names, in comparisons of the demo, of the arms that use every failure."""
-_RULES = {
-    "low": "nearest to the successes",
-    "mid": "in the middle of the ranking",
-    "high": "farthest from the successes",
-    "random": "drawn at random",
-    "below": "nearest to the successes",
-    "review": "that you kept",
-}
-
-
 # --- evidence -------------------------------------------------------------------------------------
 
 
@@ -77,7 +69,7 @@ def chosen_option(selection: Selection, failures: Sequence[int]) -> Option:
     kept = tuple(e for e in selection.kept if e in set(failures))
     if len(kept) == len(failures):
         return everything(failures)
-    rule = _RULES.get(selection.rule, f"by the rule {selection.rule}")
+    rule = RULES.get(selection.rule, "that you kept")
     which = f"{len(kept)} failures" if len(kept) > 1 else "failure"
     return Option(f"the {which} {rule}", kept)
 
@@ -161,6 +153,8 @@ def ranking_doubts(scores: Scores) -> Iterator[str]:
     if values.shape[1] < 2:
         return
     if scores.kendall_tau is None:
+        if scores.measure.needs is Needs.DATASET:
+            return  # nothing was trained: nothing is left to chance
         yield "The failures were ranked by one training alone: how stable the order is, is unknown."
         return
     if scores.kendall_tau < _LOW_AGREEMENT:
@@ -171,8 +165,8 @@ def ranking_doubts(scores: Scores) -> Iterator[str]:
         )
     if reliability(values) < _LOW_RELIABILITY:
         yield (
-            "The failures differ in their distance to the successes by no more than chance would "
-            "make them: none of them is known to be nearer than another."
+            "The failures' scores differ by no more than chance would make them: none of them is "
+            "known to rank before another."
         )
 
 

@@ -114,7 +114,7 @@ def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection) -> Comman
     by = Scores.load(lab.out / SCORES).measure.key
     words = ["triage", str(home.absolute()), *_read_alike(lab, recipe)]
     words += ["--by", by, "--count", str(len(set(failures).intersection(selection.kept)))]
-    if selection.rule in ("mid", "high", "random"):
+    if selection.rule in ("worst", "low", "mid", "high", "random"):
         words += ["--keep", selection.rule]
     chunk = lab.recipe.policy.chunk
     if chunk != fitting_chunk(recipe, demos, pad=False):

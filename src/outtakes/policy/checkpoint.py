@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file holding everything, written atomically, never executed.
 
-Tensors are named by owner (`policy.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is not a
-tensor is JSON in the file's header, the policy's settings tagged by kind. See `docs/formats.md`.
+Tensors are named by owner (`policy.`, `ema.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is
+not a tensor is JSON in the file's header, the policy's settings tagged by kind. See
+`docs/formats.md`.
 """
 
 from __future__ import annotations
@@ -72,10 +73,16 @@ class Checkpoint:
             if name.startswith(f"{owner}.")
         }
 
+    def weights(self) -> dict[str, Tensor]:
+        """The state of the policy that acts: of averaged weights where training kept them."""
+        averages = self.owned("ema")
+        averages.pop("steps", None)
+        return {**self.owned("policy"), **averages}
+
     def policy(self, device: torch.device | str = "cpu") -> Policy:
         """The policy with its weights."""
         policy = self.config.build(self.sizes)
-        policy.load_state_dict(self.owned("policy"))
+        policy.load_state_dict(self.weights())
         return policy.to(device)
 
     def normalizer(self) -> Normalizer:
