@@ -99,8 +99,8 @@ __all__ = [
 
 recipe = recipes.recipe
 """A recipe by its name."""
-Device = Literal["auto", "cpu", "cuda"]
-"""Where to compute; "auto" takes a GPU where there is one."""
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute; "auto" takes CUDA where there is one; "mps" is Apple's GPU."""
 Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import html
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import outtakes
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.experiments.held_out import ActionErrors
+from outtakes.experiments.recipes import SMOKE
 from outtakes.experiments.triage import FOLDS
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.action_error import errors_along
@@ -51,7 +54,9 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
 
 
 def test_every_success_is_held_out_once(made_datasets: Path, tmp_path: Path) -> None:
-    done("triage", made_datasets / "blind", *TINY, "--count", "1", "--out", tmp_path)
+    recipe = replace(SMOKE, train=replace(SMOKE.train, steps=2, warmup=0), seeds=(0,))
+    found = outtakes.triage(str(made_datasets / "blind"), str(tmp_path), recipe=recipe, count=1)
+    assert found.recommendation.again and found.report == tmp_path / "report.html"
     seen = [
         Checkpoint.load(tmp_path / "runs" / f"fold-{i}" / "successes" / "seed-0").episodes
         for i in range(FOLDS)

@@ -208,7 +208,9 @@ def test_commands_can_be_copied(page: Page, content: ReportContent) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("#commands button.copy").last.click()
     expect(page.locator("#commands button.copy").last).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == content.lerobot_argument
+    assert (
+        page.evaluate("navigator.clipboard.readText()") == content.recommendation.commands[-1].line
+    )
 
 
 @pytest.mark.parametrize("width", [1440, 800, 400])

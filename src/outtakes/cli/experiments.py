@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Demo(Overrides):
     """Collect, train, rank, select, retrain, evaluate and report, on a simulated task."""
 
+    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
+
     out: Path = Path("outtakes-demo")
     """Folder for everything; a second call goes on where the first stopped."""
     task: str = "lift"
@@ -38,6 +40,8 @@ class Demo(Overrides):
 @dataclass
 class Triage(Trains):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
+
+    needs = ("jinja2", "pyarrow", "scipy")
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
@@ -81,6 +85,8 @@ def _tell(
 @dataclass
 class Report(Verb):
     """Write the report of an experiment's folder again."""
+
+    needs = ("jinja2", "pyarrow", "scipy")
 
     out: Annotated[Positional[Path], arg(metavar="DIR")]
     """Folder of a demo, triage or study."""
