@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class OnTask(Overrides):
     """What all studies take."""
 
+    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
+
     out: Path = Path("outtakes-study")
     """Folder for everything; a second call goes on where the first stopped."""
     task: str = "lift"
