@@ -24,7 +24,16 @@ from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import budgets, datasets, filming, pipeline, recipes, reporting, study
+from outtakes.experiments import (
+    budgets,
+    datasets,
+    filming,
+    pipeline,
+    recipes,
+    reporting,
+    screening,
+    study,
+)
 from outtakes.experiments import triage as triaging
 from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
@@ -40,7 +49,7 @@ from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
-from outtakes.experiments.screening import ScreeningPlan, screen
+from outtakes.experiments.screening import Screening, ScreeningPlan
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
 from outtakes.files import Location
@@ -547,6 +556,58 @@ def cell(
     if tuning:
         recipe = on_tuning_states(recipe)
     return prepare_cell(replace(lab, recipe=recipe), successes)
+
+
+def screen(
+    lab: Lab,
+    plan: ScreeningPlan,
+    *,
+    successes: int,
+    replicates: int,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Screening:
+    """Rankers judged by the policies they make, over replicates; leaves `screening.json`.
+
+    Replicate r has collection seed r + 1 (or one for tuning), initial states of seed r, training
+    seeds of its own, and the folder `replicate-<r>`.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        plan: which selections to train on.
+        successes: how many of each collection, from the first.
+        replicates: how many; those that were done before are only read.
+        rollouts: of every run; the recipe's when None.
+        tuning: on collections and initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes or failures were collected than are asked for.
+        UnknownName: when there is no such ranker.
+    """
+    found = [
+        screening.screen(replicate(lab, number, successes, rollouts=rollouts, tuning=tuning), plan)
+        for number in range(replicates)
+    ]
+    rates = {name: tuple(own[name] for own in found) for name in found[0]} if found else {}
+    compared = Screening(rates)
+    compared.save(lab.out / screening.SCREENING)
+    return compared
+
+
+def replicate(
+    lab: Lab, number: int, successes: int, *, rollouts: int | None = None, tuning: bool = False
+) -> Cell:
+    """The cell of a replicate, which shares no demonstration, initial state or seed with others."""
+    recipe = lab.recipe
+    seeds = tuple(number * len(recipe.seeds) + seed for seed in recipe.seeds)
+    states = replace(recipe.states, seed=number)
+    own = replace(
+        lab,
+        recipe=replace(recipe, seeds=seeds, states=states),
+        out=lab.out / f"replicate-{number}",
+    )
+    collection = number + (TUNING_COLLECTION if tuning else 1)
+    return cell(own, successes, collection=collection, rollouts=rollouts, tuning=tuning)
 
 
 def measure_budgets(
