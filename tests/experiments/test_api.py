@@ -98,8 +98,9 @@ def test_what_was_made_of_other_data_is_refused_before_anything_is_written(
 
 
 def test_a_ranker_is_found_by_its_name_and_samples_when_it_can() -> None:
-    assert api.chosen_ranker("attention", 7) == AttentionRanker(7)
-    own = AttentionRanker(3)
+    sampling = api.chosen_ranker("attention", 70)
+    assert isinstance(sampling, AttentionRanker) and sampling.pairs == 70
+    own = AttentionRanker(30)
     assert api.chosen_ranker(own) is own
     with pytest.raises(ConfigError, match="pairs to rank by action-error"):
         api.chosen_ranker("action-error", 7)

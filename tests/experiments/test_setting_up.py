@@ -19,7 +19,7 @@ from tests.demos import make_demos
 
 def test_a_setup_is_read_as_it_was_written(tmp_path: Path) -> None:
     demos = replace(make_demos(3, 2), provenance=Provenance(skipped={7: "damaged", 9: "short"}))
-    reading = Reading(cameras=("top",), outcome_from="next.success", skip_bad=True)
+    reading = Reading(cameras=["top"], outcome_from="next.success", skip_bad=True)
     lab = Lab(replace(SMOKE, seeds=(4, 5)), tmp_path, reading=reading)
     with lab.timed("train"):
         pass
