@@ -1,4 +1,4 @@
-"""The built wheel in an environment of its own: what it can do before any extra, and with LeRobot."""
+"""The built wheel in an environment of its own: what it can do before any extra, and by LeRobot."""
 
 from __future__ import annotations
 

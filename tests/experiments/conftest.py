@@ -31,8 +31,7 @@ class Finished:
     """A demo on a dataset that was there already, which no test may change."""
 
     lab: Lab
-    verdict: str
-    page: Path
+    triaged: api.Triaged
     told: Told
 
     @property
@@ -47,7 +46,7 @@ def finished(made_datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> F
     out, told = tmp_path_factory.mktemp("finished") / "demo", Told()
     shutil.copytree(made_datasets / "lift", out / "dataset")
     lab = Lab(SMALL, out, progress=told)
-    return Finished(lab, *api.demo(lab), told)
+    return Finished(lab, api.demo(lab), told)
 
 
 @pytest.fixture

@@ -97,15 +97,16 @@ def test_what_was_made_of_other_data_is_refused_before_anything_is_written(
     assert fingerprint(tmp_path) == {}
 
 
-def test_a_ranker_is_found_by_its_name_and_samples_when_it_can() -> None:
-    sampling = api.chosen_ranker("attention", 70)
-    assert isinstance(sampling, AttentionRanker) and sampling.pairs == 70
+def test_rankers_are_found_by_name_with_their_weights_and_sample_when_they_can() -> None:
+    sampling, other = api.chosen_rankers("attention=2,length", 70)
+    assert isinstance(sampling.ranker, AttentionRanker) and sampling.ranker.pairs == 70
+    assert (sampling.weight, other.weight, other.ranker.measure.key) == (2, 1, "length")
     own = AttentionRanker(30)
-    assert api.chosen_ranker(own) is own
+    assert [part.ranker for part in api.chosen_rankers(own)] == [own]
     with pytest.raises(ConfigError, match="pairs to rank by action-error"):
-        api.chosen_ranker("action-error", 7)
+        api.chosen_rankers("action-error", 70)
     with pytest.raises(UnknownName, match="did you mean 'attention'"):
-        api.chosen_ranker("atention")
+        api.chosen_rankers("atention")
 
 
 def test_an_experiment_has_its_task_and_a_device_that_is_there(

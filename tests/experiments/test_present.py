@@ -12,7 +12,15 @@ import pytest
 from outtakes.data.labels import write_labels
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.exhibits import RetrievalPlane
-from outtakes.experiments.folder import ACTION_ERRORS, COMPARISON, FILMS, RETRIEVAL, Folder
+from outtakes.evaluation.recommendation import Decision, Yardstick
+from outtakes.experiments.folder import (
+    ACTION_ERRORS,
+    ADVICE,
+    COMPARISON,
+    FILMS,
+    RETRIEVAL,
+    Folder,
+)
 from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.present import present
 from outtakes.report.content import ReportContent
@@ -48,7 +56,6 @@ def test_a_card_for_each_failure_the_nearest_first_with_its_own_pictures(
         assert card.nearest_success in SUCCESSES
         assert frames_of(card.nearest_video) == LENGTHS[card.nearest_success]
         assert len(card.thumbnails) == 6
-    assert content.lerobot_argument == selection.as_lerobot_argument()
 
 
 def test_a_row_for_each_treatment_under_its_name_for_people(
@@ -56,7 +63,7 @@ def test_a_row_for_each_treatment_under_its_name_for_people(
 ) -> None:
     compared, labels = finished.folder.comparison, finished.folder.setup.labels
     assert compared is not None
-    assert content.verdict == finished.verdict == compared.verdict(labels)
+    assert content.recommendation == finished.triaged.recommendation
     assert "from the same 2 initial states" in content.measure_note
     rows = {row.arm: row for row in content.arms}
     assert list(rows) == [labels[name] for name in compared.rates]
@@ -114,20 +121,29 @@ def test_a_dataset_that_was_labelled_anew_is_not_shown_under_the_old_ranking(
         present(folder)
 
 
-@pytest.mark.parametrize(("seeds", "settled"), [(5, True), (1, False)])
-def test_without_rollouts_the_proxy_speaks_and_one_seed_settles_nothing(
-    seeds: int, settled: bool, copied: Callable[..., Folder]
+@pytest.mark.parametrize(
+    ("seeds", "decision"), [(5, Decision.USE), (1, Decision.UNCLEAR)], ids=["5", "1"]
+)
+def test_without_rollouts_the_held_out_error_speaks_and_one_seed_settles_nothing(
+    seeds: int, decision: Decision, copied: Callable[..., Folder]
 ) -> None:
-    folder = copied(COMPARISON)
+    folder = copied(COMPARISON, ADVICE)
     base = np.random.default_rng(0).normal(1.0, 0.01, (seeds, 12))
-    arms = {"successes": base, "selected": 0.8 * base, "all": base + 0.1}
+    worse = base + 0.1
+    arms = {"successes": base, "selected": 0.8 * base, "random": worse, "all": worse}
     ActionErrors.of(arms).save(folder.out / ACTION_ERRORS)
     content = present(folder)
-    assert content.conclusive is settled
-    assert content.verdict.startswith("Inconclusive: ") is not settled
-    assert "lowered the action error on held-out successes by 20.0%" in content.verdict
-    assert f"{seeds} seeds × 12 held-out successes" in content.verdict
-    assert "This is a proxy" in content.verdict and not content.higher_is_better
+    assert content.recommendation.decision is decision
+    assert content.recommendation.yardstick is Yardstick.HELD_OUT
+    assert not content.higher_is_better
     means = {row.arm: row.mean for row in content.arms}
     assert means == {name: pytest.approx(values.mean()) for name, values in arms.items()}
-    assert [row.difference is None for row in content.arms] == [True, False, False]
+    assert [row.difference is None for row in content.arms] == [True] + [False] * 3
+
+
+def test_without_any_measurement_there_is_no_row_and_nothing_is_settled(
+    copied: Callable[..., Folder],
+) -> None:
+    content = present(copied(COMPARISON, ADVICE))
+    assert content.arms == []
+    assert content.recommendation.decision is Decision.UNCLEAR

@@ -25,7 +25,7 @@ def test_a_setup_is_read_as_it_was_written(tmp_path: Path) -> None:
         pass
     write_setup(
         lab, demos, title="a test", dataset=Path("/somewhere"), labels={"act": "ACT"},
-        paper={"act": "71"}, retrained="pb", next_commands=["outtakes triage x"],
+        paper={"act": "71"}, retrained="pb",
     )  # fmt: skip
     found = Setup.load(tmp_path / SETUP)
     assert found.reading == replace(reading, image_size=SMOKE.image_size)
@@ -53,7 +53,6 @@ def test_a_simulated_task_is_named_and_the_papers_numbers_are_lifts(
     write_simulated_setup(lab, make_demos(), "a test", "pb", arms)
     found = Setup.load(tmp_path / SETUP)
     assert found.title == f"a test on {words}"
-    assert f"--task {task} --recipe smoke " in found.next_commands[0]
     assert dict(found.labels) == {
         "act": "ACT", "pb (nearest)": "PB, nearest PB", "pb (mean)": "PB, mean PB",
     }  # fmt: skip
