@@ -32,6 +32,8 @@ EXTRAS = {
     "hid": "operator",
     "pynput": "operator",
     "scipy": "statistics",
+    "dtaidistance": "rankers",
+    "sklearn": "rankers",
     "jinja2": "report",
     "PIL": "report",
     "pyarrow": "data",

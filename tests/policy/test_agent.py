@@ -110,9 +110,7 @@ def test_without_a_word_the_nearest_success_steers(agent):
 
 
 def test_an_unknown_steering_is_refused_with_the_list(agent):
-    with pytest.raises(
-        UnknownName, match="one of mean, mean-of-all, nearest, nearest-<n>, zero"
-    ):
+    with pytest.raises(UnknownName, match="one of mean, mean-of-all, nearest, nearest-<n>, zero"):
         agent.begin(first_observations(make_demos(), [0]), "farthest")
 
 
