@@ -68,7 +68,8 @@ class Rank(Reads):
     by: str = "attention"
     """What to rank by: attention (the paper's), attention-rank, action-error or influence, by runs;
     coverage, coverage-greedy, neighbours, dtw, quality, information, smoothness, length or random,
-    by the dataset alone; or another package's ranker. Several as NAME[=WEIGHT],... rank by the mean of their ranks."""
+    by the dataset alone; or another package's ranker. Several as NAME[=WEIGHT],... rank by the mean
+    of their ranks."""
     out: Path = Path("scores.json")
     """File to write."""
     dataset: str | None = None

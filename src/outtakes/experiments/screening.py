@@ -18,7 +18,7 @@ from outtakes.experiments.arm import Arm
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.study_log import run_recorded
-from outtakes.experiments.triage import ranking_arms
+from outtakes.experiments.triage import ranking_jobs
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.combination import parse, rank_by, runs_for
 from outtakes.ranking.scores import Scores
@@ -71,8 +71,7 @@ def rank_all(cell: Cell, names: Sequence[str]) -> dict[str, Scores]:
     lab, rankings = cell.lab, {}
     paths = {name: lab.out / "scores" / f"{name}.json" for name in names}
     parts = {name: parse(name) for name in names if not paths[name].exists()}
-    arms = ranking_arms(lab, cell.demos, [part for own in parts.values() for part in own])
-    jobs = jobs_of(lab, arms, lab.recipe.seeds, cell.demos)
+    jobs = ranking_jobs(lab, cell.demos, [part for own in parts.values() for part in own])
     if jobs:
         run_jobs(lab, jobs, stage="train for ranking")
     runs = [Checkpoint.load(job.run) for job in jobs]
