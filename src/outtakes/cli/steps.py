@@ -24,6 +24,8 @@ Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
 class Train(Trains):
     """Train a policy on a dataset, one run a seed."""
 
+    needs = ("pyarrow",)
+
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
     policy: str = "act-pb"
@@ -56,6 +58,8 @@ class Train(Trains):
 class Rank(Reads):
     """Rank the failures by what trained runs make of them, or by the dataset alone."""
 
+    needs = ("pyarrow",)
+
     source: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN [RUN ...]|DATASET")]
     """Run folders, one a seed: by attention of act-pb, by action-error of any policy that was
     trained on the successes alone, by influence on some of them; for several rankers all that
@@ -64,7 +68,8 @@ class Rank(Reads):
     by: str = "attention"
     """What to rank by: attention (the paper's), attention-rank, action-error or influence, by runs;
     coverage, coverage-greedy, neighbours, dtw, quality, information, smoothness, length or random,
-    by the dataset alone; or another package's ranker. Several as NAME[=WEIGHT],... rank by the mean of their ranks."""
+    by the dataset alone; or another package's ranker. Several as NAME[=WEIGHT],... rank by the mean
+    of their ranks."""
     out: Path = Path("scores.json")
     """File to write."""
     dataset: str | None = None
@@ -175,6 +180,8 @@ class Select(Verb):
 @dataclass
 class Evaluate(Verb):
     """Roll trained runs out in simulation, all from the same initial states."""
+
+    needs = ("mujoco", "pyarrow", "scipy")
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
     """Run folders, `.../<arm>/seed-<n>`; the first arm is the baseline."""

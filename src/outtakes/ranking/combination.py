@@ -82,13 +82,13 @@ def rank_by(
     if len(parts) == 1 and parts[0].weight == 1:
         return rank(parts[0].ranker, runs, demos, device=device, progress=progress)
     scored = [
-        rank(part.ranker, _fit(part.ranker, runs, demos), demos, device=device, progress=progress)
-        for part in parts
+        rank(own, runs_for(own, runs, demos), demos, device=device, progress=progress)
+        for own in (part.ranker for part in parts)
     ]
     return combine(scored, [part.weight for part in parts])
 
 
-def _fit(ranker: Ranker, runs: Sequence[Checkpoint], demos: DemoSet) -> list[Checkpoint]:
+def runs_for(ranker: Ranker, runs: Sequence[Checkpoint], demos: DemoSet) -> list[Checkpoint]:
     """The runs of the kind that a ranker needs."""
     return [run for run in runs if _kind(run, demos) is ranker.measure.needs]
 
