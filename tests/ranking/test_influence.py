@@ -33,7 +33,7 @@ def demos() -> DemoSet:
 def run(demos, tmp_path_factory) -> Checkpoint:
     """Trained on four of the successes."""
     seen = demos.subset(demos.episodes(Outcome.SUCCESS)[:4])
-    return train_small(tmp_path_factory.mktemp("run"), seen, policy=ACT, steps=60, batch_size=16)
+    return train_small(tmp_path_factory.mktemp("run"), seen, policy=ACT, steps=150, batch_size=16)
 
 
 def loss(policy, run: Checkpoint, demos: DemoSet, episode: int) -> torch.Tensor:
@@ -79,7 +79,7 @@ def test_a_failure_that_does_as_successes_do_comes_first(demos, run):
     values = dict(zip(found.failures, found.values, strict=True))
     like_a_success = demos.episodes(Outcome.FAILURE)[0]
     assert max(values, key=values.__getitem__) == like_a_success
-    assert values.pop(like_a_success) > 0 > max(values.values())
+    assert values.pop(like_a_success) > 2 * max(values.values())
     assert found.successes == tuple(demos.episodes(Outcome.SUCCESS))
 
 

@@ -82,10 +82,8 @@ def rank_by(
     if len(parts) == 1 and parts[0].weight == 1:
         return rank(parts[0].ranker, runs, demos, device=device, progress=progress)
     scored = [
-        rank(
-            part.ranker, runs_for(part.ranker, runs, demos), demos, device=device, progress=progress
-        )
-        for part in parts
+        rank(own, runs_for(own, runs, demos), demos, device=device, progress=progress)
+        for own in (part.ranker for part in parts)
     ]
     return combine(scored, [part.weight for part in parts])
 
