@@ -36,6 +36,8 @@ EXTRAS = {
     "hid": "operator",
     "pynput": "operator",
     "scipy": "statistics",
+    "dtaidistance": "rankers",
+    "sklearn": "rankers",
     "jinja2": "report",
     "numba": "sim",
     "PIL": "report",

@@ -30,7 +30,7 @@ def runs_of(finished: Finished, *arms: str) -> list[Path]:
 def test_run_folders_are_rolled_out_as_the_demo_did_and_compared(
     finished: Finished, tmp_path: Path
 ) -> None:
-    lab, runs = replace(finished.lab, out=tmp_path), runs_of(finished, "act-s", "pb-kl-low")
+    lab, runs = replace(finished.lab, out=tmp_path), runs_of(finished, "act-s", "act-best")
     found = api.evaluate_runs(lab, runs, signals=["revision"])
     assert found.comparison == Comparison.load(tmp_path / COMPARISON)
     assert (found.comparison.baseline, found.comparison.treatment) == tuple(found.rates)
@@ -40,7 +40,7 @@ def test_run_folders_are_rolled_out_as_the_demo_did_and_compared(
         for seed, outcomes in by_seed.items():
             assert np.array_equal(outcomes, own[arm][seed]), (arm, seed)
     signals = pq.read_table(tmp_path / SIGNALS)
-    assert set(signals["arm"].to_pylist()) == {"act-s", "pb-kl-low"}
+    assert set(signals["arm"].to_pylist()) == {"act-s", "act-best"}
     assert found.videos == []
 
 

@@ -46,7 +46,7 @@ def test_the_first_seed_of_an_arm_and_the_arms_asked_for_count_alone() -> None:
 def test_a_film_has_a_picture_of_every_step_of_the_rollout_it_repeats(finished: Finished) -> None:
     counted = {(r.treatment, r.seed, r.initial_state): r for r in finished.folder.rollouts.rollouts}
     films = load_films(finished.lab.out / FILMS)
-    assert [film.arm for film in films] == ["act-s", "pb-kl-all (nearest)", "pb-kl-low (mean)"]
+    assert [film.arm for film in films] == ["act-s", "act-all", "act-best"]
     assert len({film.initial_state for film in films}) == 1
     pictures = []
     for film in films:
@@ -64,5 +64,5 @@ def test_a_policy_that_retrieves_nothing_has_no_map(finished: Finished, tmp_path
     elsewhere = replace(finished.lab, out=tmp_path)
     map_retrieval(elsewhere, finished.folder.rollouts, "act-s", "")
     assert not (tmp_path / RETRIEVAL).exists()
-    map_retrieval(elsewhere, finished.folder.rollouts, "pb-s", "nearest")
+    map_retrieval(elsewhere, finished.folder.rollouts, "pb-kl-all", "nearest")
     assert (tmp_path / RETRIEVAL).exists()
