@@ -114,7 +114,9 @@ def test_lerobot_does_what_is_recommended(commands: list[Command], tmp_path: Pat
 
 
 def test_lerobot_is_given_a_copy_of_what_it_cannot_read(tmp_path: Path) -> None:
-    robot = Robot(lengths=(9, 8, 10, 9), cameras={"observation.images.top": Camera("image")})
+    robot = Robot(
+        lengths=(9, 8, 10, 9), cameras={"observation.images.top": Camera(24, 32, "image")}
+    )
     root = write_version_21(tmp_path / "old", robot)
     episodes = ("--success", "0-2", "--failure", "3")
     done("label", root, *episodes)

@@ -35,6 +35,7 @@ from outtakes.experiments import (
     study,
 )
 from outtakes.experiments import triage as triaging
+from outtakes.experiments import work as working
 from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
 from outtakes.experiments.datasets import (
@@ -52,6 +53,7 @@ from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.screening import Screening, ScreeningPlan
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
+from outtakes.experiments.work import Work
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -103,6 +105,8 @@ __all__ = [
     "train_prepared",
     "triage",
     "triage_prepared",
+    "work_of_demo",
+    "work_of_triage",
     "write_report",
 ]
 
@@ -517,6 +521,16 @@ def demo(lab: Lab) -> Triaged:
     study.demo(lab)
     recommended, page = reporting.report_simulated(lab)
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
+
+
+def work_of_triage(prepared: Prepared, by: str | Ranker = "attention") -> Work:
+    """What `triage_prepared` will train, and about how long it takes here."""
+    return working.work_of_triage(prepared.lab, prepared.demos, chosen_rankers(by))
+
+
+def work_of_demo(lab: Lab) -> str:
+    """What `demo` will do, for people."""
+    return working.work_of_demo(lab.recipe)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
