@@ -59,10 +59,11 @@ def test_it_says_before_it_starts_what_it_will_do_and_again_that_it_is_done(
 ) -> None:
     flags = (*TINY, "--count", "1", "--cameras", "--out", tmp_path / "out")
     first = done("triage", made_datasets / "lift", *flags)
-    said = first.err.index("1 runs to rank by, then 12 to cross-validate, 2 steps each")
+    said = first.err.index("1 run to rank by, then 12 to cross-validate, 2 steps each")
     assert first.err.index("Not used  observation.images.overhead\n") < said
-    assert said < first.err.index("train Successes alone, part 1 of 3 held out, seed 0")
-    assert re.findall(r"(\d+)/(\d+) train", first.err)[-1] == ("13", "13")
+    *_, (at, last) = [(m.start(), m[0]) for m in re.finditer(r"\d+/13 .*", first.err)]
+    assert said < at
+    assert re.fullmatch(r"13/13 train .+, part \d of 3 held out, seed 0", last)
     again = done("triage", made_datasets / "lift", *flags)
     assert (again.err, again.out) == ("  All of this is done already.\n", first.out)
     (tmp_path / "out" / "selection.json").touch()

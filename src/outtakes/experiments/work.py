@@ -45,12 +45,14 @@ class Work:
 
     def sentence(self) -> str:
         """The same for people."""
-        runs = f"{self.ranking} runs to rank by, then " if self.ranking else ""
+        noun = "run" if self.ranking == 1 else "runs"
+        runs = f"{self.ranking} {noun} to rank by, then " if self.ranking else ""
+        validating = str(self.validating) if runs else f"{self.validating} runs"
         before = f", {self.done} of them done before" if self.done else ""
         here = "a minute or two" if self.seconds is None else _about(self.seconds)
         return (
-            f"  Work      {runs}{self.validating} runs to cross-validate, {self.steps:,} steps "
-            f"each{before}: about {here} on this machine"
+            f"  Work      {runs}{validating} to cross-validate, {self.steps:,} steps each"
+            f"{before}: about {here} on this machine"
         )
 
     def facts(self) -> dict[str, Any]:
