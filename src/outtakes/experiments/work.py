@@ -12,18 +12,19 @@ from typing import Any
 
 from outtakes.data.demo import DemoSet
 from outtakes.experiments.arm import bias_arm
+from outtakes.experiments.demo import SUCCESSES
 from outtakes.experiments.executor import SEEDS_TOGETHER, one_core
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.recipes import Recipe
-from outtakes.experiments.triage import ranking_arms, validating_runs
+from outtakes.experiments.triage import ranking_jobs, validating_runs
 from outtakes.policy.checkpoint import FILE
 from outtakes.ranking.combination import Part
 from outtakes.training.trainer import train_together
 
 _TRIAL, _UNTIMED = 10, 4
 """Steps of the trial, and how many of them only warm up."""
-_DEMO_ARMS = 6
-"""Ways of training in `outtakes.experiments.study.demo`."""
+_DEMO_ARMS = 5
+"""Ways of training in `outtakes.experiments.demo`."""
 _WORTH_A_TRIAL = 1_000
 """Steps below which it is done before it would be measured."""
 
@@ -62,10 +63,10 @@ class Work:
 
 def work_of_triage(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> Work:
     """What a triage will train; trains a few steps to tell how long it takes."""
-    arms, seeds = ranking_arms(lab, demos, rankers), lab.recipe.seeds
-    ranking, validating = len(arms) * len(seeds), validating_runs(lab)
-    places = ["fold-*/*", *(arm.name for arm in arms)]
-    done = sum(len(list(lab.out.glob(f"runs/{place}/seed-*/{FILE}"))) for place in places)
+    jobs, seeds = ranking_jobs(lab, demos, rankers), lab.recipe.seeds
+    ranking, validating = len(jobs), validating_runs(lab)
+    there = [job.run / FILE for job in jobs if (job.run / FILE).exists()]
+    done = len({*there, *lab.out.glob(f"runs/fold-*/*/seed-*/{FILE}")})
     left, steps = max(ranking + validating - done, 0), lab.recipe.train.steps
     seconds = None
     if left * steps >= _WORTH_A_TRIAL:
@@ -77,12 +78,11 @@ def work_of_triage(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> Work:
 
 def work_of_demo(recipe: Recipe) -> str:
     """What a demo will do, for people."""
-    collect, seeds = recipe.collect, len(recipe.seeds)
-    runs = seeds * _DEMO_ARMS
+    successes, seeds = min(recipe.collect.successes, SUCCESSES), len(recipe.seeds)
     return (
-        f"{collect.successes} successes and {collect.failures} failures to collect, then "
-        f"{_DEMO_ARMS} ways of training × {seeds} seeds: {runs} runs of {recipe.train.steps:,} "
-        f"steps, each rolled out {recipe.rollouts} times in every way it is steered"
+        f"{successes} successes and {recipe.collect.failures} failures to collect, then "
+        f"{_DEMO_ARMS} ways of training × {seeds} seeds, {_DEMO_ARMS * seeds} runs, each rolled "
+        f"out {recipe.rollouts} times in every way it is steered"
     )
 
 
