@@ -27,6 +27,7 @@ from outtakes.evaluation.statistics import SuccessRate, success_rate
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
+from outtakes.experiments import work as working
 from outtakes.experiments.datasets import (
     Prepared,
     ShortEpisodes,
@@ -41,6 +42,7 @@ from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
 from outtakes.experiments.ways import RANKED, SELECTED
+from outtakes.experiments.work import Work
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -84,6 +86,8 @@ __all__ = [
     "train_prepared",
     "triage",
     "triage_prepared",
+    "work_of_demo",
+    "work_of_triage",
     "write_report",
 ]
 
@@ -500,6 +504,16 @@ def demo(lab: Lab) -> Triaged:
         lab, shown=demonstration.SHOWN, retrieving=RANKED
     )
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
+
+
+def work_of_triage(prepared: Prepared, by: str | Ranker = "attention") -> Work:
+    """What `triage_prepared` will train, and about how long it takes here."""
+    return working.work_of_triage(prepared.lab, prepared.demos, chosen_rankers(by))
+
+
+def work_of_demo(lab: Lab) -> str:
+    """What `demo` will do, for people."""
+    return working.work_of_demo(lab.recipe)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:

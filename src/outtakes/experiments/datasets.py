@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot.layout import CAMERA_PREFIX
+from outtakes.data.lerobot.location import find_layout
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.lerobot.write import write_dataset
 from outtakes.errors import ArtifactError, DatasetError
@@ -22,6 +24,7 @@ from outtakes.sim.environment import make_environment
 
 ShortEpisodes = Literal["shorten", "pad"]
 """For episodes shorter than a chunk: make the chunk shorter, or repeat their last action."""
+_BOOKKEEPING = {"timestamp", "frame_index", "episode_index", "index", "task_index"}
 _EPISODES_OF_ONE_PROCESS = 10
 """So few are collected sooner than processes start."""
 
@@ -77,7 +80,19 @@ class Prepared:
     @property
     def overview(self) -> Overview:
         """What was chosen, to be shown before any work goes into it."""
-        return Overview(self.demos, self.lab.recipe)
+        return Overview(self.demos, self.lab.recipe, self._unused())
+
+    def _unused(self) -> list[str]:
+        """The dataset's columns that nothing reads, without those of LeRobot's own bookkeeping."""
+        vectors = {
+            "observation.state": self.demos.state,
+            "observation.environment_state": self.demos.environment_state,
+            "action": self.demos.action,
+        }
+        read = {name for name, values in vectors.items() if values.shape[1]}
+        read |= {f"{CAMERA_PREFIX}{camera}" for camera in self.demos.images}
+        read |= {source.partition(":")[0] for source in self.demos.provenance.outcome_sources}
+        return sorted(set(find_layout(self.folder).features) - read - _BOOKKEEPING)
 
 
 def fit(
