@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outtakes.data.demo import DemoSet
 from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.arm import Arm
@@ -21,7 +20,7 @@ from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.study_log import run_recorded
 from outtakes.experiments.triage import ranking_jobs
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.ranking.combination import Part, parse, rank_by, runs_for
+from outtakes.ranking.combination import parse, rank_by, runs_for
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import select
 
@@ -79,16 +78,12 @@ def rank_all(cell: Cell, names: Sequence[str]) -> dict[str, Scores]:
     for name in names:
         if name in parts:
             lab.say(len(rankings), len(names), f"rank by {name}")
-            scores = rank_by(parts[name], _runs_for(parts[name], runs, cell.demos), cell.demos)
+            own = parts[name]
+            fitting = runs_for(own[0].ranker, runs, cell.demos) if len(own) == 1 else runs
+            scores = rank_by(own, fitting, cell.demos, device=lab.device)
             scores.save(paths[name])
         rankings[name] = Scores.load(paths[name])
     return rankings
-
-
-def _runs_for(
-    parts: Sequence[Part], runs: Sequence[Checkpoint], demos: DemoSet
-) -> Sequence[Checkpoint]:
-    return runs_for(parts[0].ranker, runs, demos) if len(parts) == 1 else runs
 
 
 def control_arms(cell: Cell, plan: ScreeningPlan) -> list[Arm]:
