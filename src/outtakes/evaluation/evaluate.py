@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from outtakes.errors import ConfigError
-from outtakes.evaluation.controller import ROWS, ControllerConfig
+from outtakes.evaluation.controller import ControllerConfig
 from outtakes.evaluation.rolling_out import Decide, roll_out
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.evaluation.sequential import Evidence, evidence
@@ -19,6 +19,8 @@ from outtakes.sim.initial_states import InitialStates
 
 PARALLEL_ENVIRONMENTS = 25
 """Environments stepped together in one process; outcomes do not depend on it."""
+_BETWEEN_LOOKS = 5
+"""Initial states that both arms are rolled out from before the evidence is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,13 @@ def evaluate_until_clear(
         )
     environments = [
         make_environment(evaluation.task, horizon=evaluation.horizon)
-        for _ in range(min(PARALLEL_ENVIRONMENTS, evaluation.rollouts))
+        for _ in range(min(_BETWEEN_LOOKS, evaluation.rollouts))
     ]
     states = evaluation.states.first(environments[0], evaluation.rollouts)
     agents = [(arm, run, run.agent(device)) for arm, run in runs]
     rollouts: list[Rollout] = []
-    for first in range(0, evaluation.rollouts, ROWS):
-        block = range(first, min(first + ROWS, evaluation.rollouts))
+    for first in range(0, evaluation.rollouts, _BETWEEN_LOOKS):
+        block = range(first, min(first + _BETWEEN_LOOKS, evaluation.rollouts))
         for arm, run, agent in agents:
             steering = run.config.steering(evaluation.controller.steering)
             rollouts += roll_out(

@@ -4,11 +4,13 @@ An ordinary p may be looked at once. Here the evidence is the wealth of a gamble
 "no difference": with d_i in [−1, 1] the difference of two policies' outcomes in round i, and
 rounds independent,
 
-    E_t = Σ_c w_c · ½ (Π_i (1 + c d_i) + Π_i (1 − c d_i))
+    E_t = Σ_δ w_δ · ½ (Π_i (1 + c_i d_i) + Π_i (1 − c_i d_i)),   c_i = min(δ / v_i, 0.9)
 
-is a nonnegative martingale if E[d] = 0, whatever else is true, so that P(E_t ≥ 1/α at any t) ≤ α
-(Ville 1939; Waudby-Smith and Ramdas 2024, J. Royal Statistical Society B 86). One may look after
-every round and stop at will. The bets c are weighted for differences of about 15 points.
+is a nonnegative martingale if E[d] = 0, whatever else is true, as long as v_i comes from earlier
+rounds alone, so that P(E_t ≥ 1/α at any t) ≤ α (Ville 1939; Waudby-Smith and Ramdas 2024, J. Royal
+Statistical Society B 86). One may look after every round and stop at will. With v_i the mean of the
+earlier d², wealth grows about the fastest if the difference is δ; the weights are for differences
+of about 15 points.
 
 Betting in the same way against every other difference m gives a confidence sequence: the m that
 were never refuted hold the truth at all times at once with probability 1 − α.
@@ -33,11 +35,14 @@ from outtakes.files import load_json, write_json
 from outtakes.shapes import Float
 
 _KIND, _VERSION = "until-clear", 1
-BETS = np.arange(0.05, 0.7, 0.05)
-"""c: shares of the wealth that are staked."""
-_WEIGHTS = 1 - np.abs(BETS - 0.35) / 0.35
-WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-"""w: of 15 points, when half of the rounds differ, c = 0.3 grows the fastest."""
+EXPECTED = np.array([0.1, 0.15, 0.2, 0.3])
+"""δ: differences that gamblers bet on, in either direction."""
+WEIGHTS = np.array([0.25, 0.35, 0.25, 0.15])
+"""w: their shares of the first wealth."""
+MOST = 0.9
+"""Share of the wealth that is staked at most."""
+_FIRST, _FIRST_ROUNDS = 0.5, 5
+"""v before any round, and how many rounds that counts for."""
 _REFUTABLE = np.linspace(-1, 1, 401)
 """m: differences that the confidence sequence is made of."""
 
@@ -108,11 +113,16 @@ def log_wealth(
 
     Args:
         differences: in [−1, 1].
-        against: m, in [−1, 1]. The stakes shrink by 1 + |m|, so that wealth stays positive.
+        against: m, in [−1, 1]. d − m takes the place of d, and the largest share shrinks by
+            1 + |m|, so that wealth stays positive.
     """
-    shares = np.concatenate([BETS, -BETS])[:, None] / (1 + abs(against))
+    excess = differences - against
+    squares = np.square(excess)
+    earlier = np.cumsum(squares, axis=-1) - squares
+    spread = (_FIRST * _FIRST_ROUNDS + earlier) / (_FIRST_ROUNDS + np.arange(differences.shape[-1]))
+    shares = np.minimum(EXPECTED[:, None] / spread[..., None, :], MOST / (1 + abs(against)))
+    gains = np.log1p(np.concatenate([shares, -shares], axis=-2) * excess[..., None, :])
     weights = np.log(np.concatenate([WEIGHTS, WEIGHTS]) / 2)[:, None]
-    gains = np.log1p(shares * (differences - against)[..., None, :])
     return _log_sum(weights + np.cumsum(gains, axis=-1))
 
 
