@@ -20,10 +20,13 @@ from outtakes.data.lerobot.write import check_free
 from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
+from outtakes.evaluation import evaluate as evaluation
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.sequential import Evidence
 from outtakes.evaluation.statistics import SuccessRate, success_rate
+from outtakes.evaluation.times import TimeToSuccess, times_to_success
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
@@ -34,7 +37,7 @@ from outtakes.experiments.datasets import (
     load_scores,
     load_selection,
 )
-from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
+from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS, UNTIL_CLEAR
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.recipes import Recipe, on_task
@@ -71,6 +74,7 @@ __all__ = [
     "demo",
     "evaluate",
     "evaluate_runs",
+    "evaluate_until_clear",
     "laboratory",
     "load",
     "load_scores",
@@ -559,6 +563,47 @@ class Evaluated:
     comparison: Comparison | None
     """The last arm against the first; None with a single one."""
     videos: Sequence[Path]
+    times: Mapping[str, TimeToSuccess]
+    """Time to success of every arm, and its difference from the first's."""
+
+
+def evaluate_until_clear(
+    lab: Lab, runs: Sequence[Location], *, margin: float = 0.1
+) -> tuple[Evidence, Mapping[str, TimeToSuccess]]:
+    """Roll run folders of two arms out until it is clear which succeeds more often.
+
+    The arms start from the same initial states, some at a time; looking at every turn is allowed
+    for. Leaves `rollouts.parquet` and `until_clear.json` in the experiment's folder. What is found
+    holds for these trained policies, not for other training seeds.
+
+    Args:
+        lab: the experiment; its recipe's rollouts are the most there will be of each run.
+        runs: folders `.../<arm>/seed-<n>`; the first arm is the baseline.
+        margin: a difference that is surely smaller than this counts as none, in [0, 1].
+
+    Returns:
+        The difference of the second arm, and the time to success of both.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+        ConfigError: when there are not two arms.
+    """
+    folders = [Path(run) for run in runs]
+    loaded = [(run.absolute().parent.name, Checkpoint.load(run)) for run in folders]
+    for (_, checkpoint), folder in zip(loaded, folders, strict=True):
+        pipeline.check_fits(checkpoint, folder, lab.recipe.evaluation.task)
+    log, found = evaluation.evaluate_until_clear(
+        loaded,
+        lab.recipe.evaluation,
+        margin=margin,
+        device=lab.device,
+        progress=lab.progress,
+    )
+    log.save(lab.out / ROLLOUTS)
+    baseline, treatment = log.outcomes()
+    facts = {"baseline": baseline, "treatment": treatment, "margin": margin}
+    found.save(lab.out / UNTIL_CLEAR, {**facts, "clear": found.clear(margin)})
+    return found, times_to_success(log, baseline)
 
 
 def evaluate_runs(
@@ -601,7 +646,7 @@ def evaluate_runs(
         compared = comparison.compare(outcomes, baseline=baseline, treatment=others[-1])
         compared.save(lab.out / COMPARISON)
     filmed = filming.film_runs(lab, folders, videos) if videos else []
-    return Evaluated(rates, compared, filmed)
+    return Evaluated(rates, compared, filmed, times_to_success(log, next(iter(outcomes))))
 
 
 def _settings(recipe: Recipe | str) -> Recipe:
