@@ -42,7 +42,7 @@ def fill_cache(
     wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
     while True:
         layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
-        demos = _numbers_alone(layout, rows, reading, content)
+        demos = _numbers_alone(layout, rows, cameras, reading, content)
         _check_observed(layout, demos, cameras)
         faults = Faults(skip=reading.skip_bad)
         sizes = _write_frames(draft, layout, rows, cameras, reading.image_size, progress, faults)
@@ -53,6 +53,26 @@ def fill_cache(
     images = {c: np.load(path, mmap_mode="r", allow_pickle=False) for c, path in files.items()}
     provenance = replace(demos.provenance, stored_sizes=sizes)
     frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
+
+
+def read_numbers(layout: Layout, reading: Reading, content: str) -> tuple[DemoSet, Layout, Rows]:
+    """Everything but the pictures, of which nothing is read.
+
+    Args:
+        layout: the dataset.
+        reading: what to read, and where the outcomes are.
+        content: its content hash.
+
+    Returns:
+        The demonstrations without images, and the layout and the rows of those that are sound.
+
+    Raises:
+        CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
+        DatasetError: when the dataset is damaged or unlabelled.
+    """
+    wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
+    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
+    return _numbers_alone(layout, rows, (), reading, content), layout, rows
 
 
 def _write_frames(
@@ -87,7 +107,9 @@ def _sized(frame: np.ndarray, size: int | None) -> np.ndarray:
     return frame if size is None else video.resize(frame, size)
 
 
-def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -> DemoSet:
+def _numbers_alone(
+    layout: Layout, rows: Rows, cameras: Sequence[str], reading: Reading, content: str
+) -> DemoSet:
     evidence = layout.evidence(rows.columns, reading.labels)
     outcomes = find_outcomes(evidence, reading.source)
     return DemoSet(
@@ -107,6 +129,7 @@ def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -
             outcome_sources=outcomes.counts,
             skipped=layout.left_out,
         ),
+        choices=reading.choices(cameras),
     )
 
 
@@ -153,11 +176,12 @@ def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> 
     episode = rows.columns["episode_index"]
     for file, places in rows.places.items():
         path = layout.root / file
-        for place, content in zip(places.tolist(), parquet.image_bytes(path, feature), strict=True):
+        for place, content in zip(places.tolist(), parquet.image_bytes(path, layout.stored(feature)), strict=True):
             if place < 0:
                 continue
+            where = f"{path}, episode {episode[place]}"
             try:
-                yield place, video.decode_image(content, path), f"{path}, episode {episode[place]}"
+                yield place, video.decode_image(content, where), where
             except UnreadableFile as error:
                 faults.report(
                     CorruptEpisode(int(episode[place]), error.what, file=path, remedy=error.remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,10 @@ TIMING_TOLERANCE = 0.25
 """How far a frame may lie from the time it is wanted at, in frame periods."""
 
 RATE_TOLERANCE = 0.02
-"""How far a video's frame rate may be from the dataset's, relatively."""
+"""How far the time between a video's frames may be from the dataset's, relatively."""
+
+_DEEP = re.compile(r"gray(f|\d{2})|ya16|grayf")
+"""Pixel formats of one channel of more than 8 bits, which are measurements."""
 
 
 def frames_at(
@@ -41,7 +45,7 @@ def frames_at(
 
     Raises:
         CorruptEpisode: when the video is missing, damaged or too short; unless faults are gathered.
-        DatasetError: when it is of another frame rate.
+        DatasetError: when it is of another frame rate, or holds distances.
     """
     waiting = deque(np.argsort(times, kind="stable").tolist())
     tolerance = TIMING_TOLERANCE / fps
@@ -104,17 +108,39 @@ def _timed_frames(
         raise DatasetError("no video stream", where=path, remedy="export the dataset again")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    rate = stream.average_rate
-    if rate is not None and abs(float(rate) / fps - 1) > RATE_TOLERANCE:
-        raise DatasetError(
-            f"video runs at {float(rate):g} frames a second, the dataset at {fps:g}",
-            where=path,
-            remedy="set fps in meta/info.json right, or encode the video again",
-        )
+    if _DEEP.match(stream.codec_context.pix_fmt or ""):
+        raise _distances(f"{stream.codec_context.pix_fmt} frames", path)
+    _check_rate(container, path, fps)
     for packet in container.demux(stream):
         for frame in _decoded(packet):
             if isinstance(frame, VideoFrame) and frame.time is not None and not frame.is_corrupt:
                 yield frame.time, frame
+
+
+def _check_rate(container: av.container.InputContainer, path: Path, fps: float) -> None:
+    """Refuse a video of another frame rate, told by the usual time between two frames: a mean
+    would be thrown by one frame that lasts longer."""
+    stream = container.streams.video[0]
+    shown = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+    container.seek(0)
+    times = np.unique(shown)
+    if len(times) < 2 or stream.time_base is None:
+        return
+    rate = 1 / (float(np.median(np.diff(times))) * float(stream.time_base))
+    if abs(rate / fps - 1) > RATE_TOLERANCE:
+        raise DatasetError(
+            f"video runs at {rate:g} frames a second, the dataset at {fps:g}",
+            where=path,
+            remedy="set fps in meta/info.json right, or encode the video again",
+        )
+
+
+def _distances(what: str, where: str | Path) -> DatasetError:
+    return DatasetError(
+        f"{what} of one channel, more than 8 bits deep, are distances and no pictures",
+        where=where,
+        remedy="name the other cameras with --cameras, or set is_depth_map in meta/info.json",
+    )
 
 
 def _decoded(packet: av.Packet) -> Sequence[object]:
@@ -131,12 +157,15 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """(height, width, 3) uint8 of a PNG or JPEG file's bytes, found at `where`.
 
     Raises:
+        DatasetError: when they are distances, which a picture would clip.
         UnreadableFile: when they are neither, or are damaged.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.mode[0] in "IF":
+                raise _distances(f"pixels of type {image.mode}", where)
             return np.asarray(image.convert("RGB"))
     # Pillow raises SyntaxError and ValueError, too, for damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
