@@ -161,15 +161,35 @@ def camera_frames(layout: Layout, rows: Rows, camera: str, faults: Faults) -> It
 def _video_frames(
     layout: Layout, rows: Rows, spans: VideoSpans, faults: Faults
 ) -> Iterator[Placed]:
-    episode = rows.columns["episode_index"]
-    file_of = np.repeat(np.asarray(spans.files), layout.lengths)
-    times = np.repeat(spans.from_timestamps, layout.lengths) + rows.columns["timestamp"]
-    for file in dict.fromkeys(spans.files):
-        wanted = np.flatnonzero(file_of == file)
-        path = layout.root / file
-        found = video.frames_at(path, times[wanted], episode[wanted], layout.fps, faults)
+    for path, wanted, times, episodes in _wanted(layout, rows, spans):
+        found = video.frames_at(path, times, episodes, layout.fps, faults)
         for k, frame in found:
-            yield int(wanted[k]), frame, f"{path}, episode {episode[wanted[k]]}"
+            yield int(wanted[k]), frame, f"{path}, episode {episodes[k]}"
+
+
+def look_at_videos(layout: Layout, rows: Rows, faults: Faults) -> None:
+    """Report every episode that lacks a frame in some video; nothing is decoded.
+
+    Raises:
+        CorruptEpisode: when one does; unless faults are gathered.
+    """
+    for spans in layout.videos.values():
+        for path, _, times, episodes in _wanted(layout, rows, spans):
+            video.check_frames(path, times, episodes, layout.fps, faults)
+
+
+def _wanted(
+    layout: Layout, rows: Rows, spans: VideoSpans
+) -> Iterator[tuple[Path, np.ndarray, np.ndarray, np.ndarray]]:
+    """Each video file, the rows whose frames are in it, their times in it, and their episodes."""
+    episode = rows.columns["episode_index"]
+    number = {file: i for i, file in enumerate(dict.fromkeys(spans.files))}
+    file_of = np.repeat([number[file] for file in spans.files], layout.lengths)
+    times = np.repeat(spans.from_timestamps, layout.lengths) + rows.columns["timestamp"]
+    order = np.argsort(file_of, kind="stable")
+    pieces = np.split(order, np.cumsum(np.bincount(file_of))[:-1])
+    for file, wanted in zip(number, pieces, strict=True):
+        yield layout.root / file, wanted, times[wanted], episode[wanted]
 
 
 def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> Iterator[Placed]:

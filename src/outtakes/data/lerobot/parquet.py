@@ -121,6 +121,26 @@ def _check_width(table: pa.Table, name: str, column: pa.Array, path: Path) -> No
         )
 
 
+def as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The same values as another type; what is in lists of one is taken out where none belong."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    while _is_list(column.type) and not (_is_list(kind) or isinstance(kind, pa.ExtensionType)):
+        column = pc.call_function("list_flatten", [column])
+    return column if column.type == kind else column.cast(kind, safe=False)
+
+
+def check_embedded(column: pa.ChunkedArray, path: Path, feature: str) -> None:
+    """Refuse images that the file does not hold: nothing else is opened in their place.
+
+    Raises:
+        DatasetError: when there is one.
+    """
+    for image in column.to_pylist():
+        _bytes(image, path, feature)
+
+
 def image_bytes(path: Path, feature: str) -> Iterator[bytes]:
     """The encoded images of one column, row by row.
 

@@ -15,8 +15,8 @@ from outtakes.data import frames
 from outtakes.data.demo import DemoSet
 from outtakes.data.hashing import content_hash, reading_hash
 from outtakes.data.labels import label_files
-from outtakes.data.lerobot.decode import fill_cache, read_numbers
-from outtakes.data.lerobot.faults import CorruptEpisode
+from outtakes.data.lerobot.decode import fill_cache, look_at_videos, read_numbers
+from outtakes.data.lerobot.faults import CorruptEpisode, Faults
 from outtakes.data.lerobot.hub import local_folder
 from outtakes.data.lerobot.layout import Layout
 from outtakes.data.lerobot.location import find_layout
@@ -88,13 +88,14 @@ def _check_whole(demos: DemoSet, path: Path) -> None:
 
 
 def read_table(
-    path: Path | str, reading: Reading | None = None
+    path: Path | str, reading: Reading | None = None, *, check_videos: bool = False
 ) -> tuple[DemoSet, Layout, Rows]:
-    """Read all but the pictures of a dataset: no video is opened, no image decoded.
+    """Read all but the pictures of a dataset: nothing is decoded.
 
     Args:
         path: the dataset's folder, or `owner/name` on the hub.
         reading: where the outcomes are, and what to do about corrupt episodes.
+        check_videos: whether to look, without decoding, if the videos have every frame.
 
     Returns:
         The demonstrations without images, and the layout and the rows of those that are sound.
@@ -105,7 +106,15 @@ def read_table(
     """
     layout = find_layout(local_folder(path) if isinstance(path, str) else path)
     content = content_hash(layout.files())
-    demos, layout, rows = read_numbers(layout, reading or Reading(), content)
+    reading = reading or Reading()
+    while True:
+        demos, layout, rows = read_numbers(layout, reading, content)
+        faults = Faults(skip=reading.skip_bad)
+        if check_videos:
+            look_at_videos(layout, rows, faults)
+        if not faults.found:
+            break
+        layout = layout.without(faults.found)
     return replace(demos, name=str(path), checked=True), layout, rows
 
 

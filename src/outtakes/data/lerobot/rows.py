@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,22 @@ class Rows:
     places: Mapping[str, np.ndarray]
     """Parquet file -> (its rows,) int64, where in the order each of its rows belongs; −1 for the
     rows of an episode that is left out."""
+
+    @cached_property
+    def _origins(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The files; which of them each row is in, and where in it."""
+        file_of, row_of = (np.zeros(len(self.columns["episode_index"]), np.int64) for _ in "ab")
+        for number, places in enumerate(self.places.values()):
+            inside = np.flatnonzero(places >= 0)
+            file_of[places[inside]], row_of[places[inside]] = number, inside
+        return list(self.places), file_of, row_of
+
+    def found(self, first: int, count: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Where neighbouring rows are stored: a file, and their places in it, in order."""
+        files, file_of, row_of = self._origins
+        own, rows = file_of[first : first + count], row_of[first : first + count]
+        for piece in np.split(np.arange(count), np.flatnonzero(np.diff(own)) + 1):
+            yield files[own[piece[0]]], rows[piece]
 
     def vectors(self, name: str) -> np.ndarray:
         """(R, d) float32; d = 0 when the dataset lacks the column."""
