@@ -54,7 +54,7 @@ class Export(Reads):
         for file in (self.select, self.scores):
             check_exists(file)
         check_writable(self.out.absolute().parent)
-        demos, layout, _ = read_table(home, self.reading(), check_videos=self.lerobot)
+        demos, layout = read_table(home, self.reading(), check_videos=self.lerobot)
         chosen = None if self.select is None else load_selection(self.select, demos)
         scores = None if self.scores is None else load_scores(self.scores, demos)
         selection = kept_selection(demos, self._dropped(demos, home), chosen)
@@ -74,11 +74,9 @@ class Export(Reads):
         check_upload(self.push_to_hub)
 
     def _dropped(self, demos: DemoSet, home: Path) -> frozenset[int]:
-        import numpy as np
-
         from outtakes.review.sidecars import Sidecars
 
-        known = np.array(sorted([*demos.episode_indices.tolist(), *demos.provenance.skipped]))
+        known = sorted([*demos.episode_indices.tolist(), *demos.provenance.skipped])
         return Sidecars(home, self.review or home, known).read().dropped
 
     def _pushed(self) -> str | None:

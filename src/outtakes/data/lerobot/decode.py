@@ -55,24 +55,48 @@ def fill_cache(
     frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
 
 
-def read_numbers(layout: Layout, reading: Reading, content: str) -> tuple[DemoSet, Layout, Rows]:
-    """Everything but the pictures, of which nothing is read.
+def read_numbers(
+    layout: Layout, reading: Reading, content: str, *, check_videos: bool
+) -> tuple[DemoSet, Layout]:
+    """Everything but the pictures, of which nothing is decoded.
 
     Args:
         layout: the dataset.
         reading: what to read, and where the outcomes are.
         content: its content hash.
+        check_videos: whether to look if the videos have every frame.
 
     Returns:
-        The demonstrations without images, and the layout and the rows of those that are sound.
+        The demonstrations without images, and the layout of those that are sound.
 
     Raises:
         CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
         DatasetError: when the dataset is damaged or unlabelled.
     """
     wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
-    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
-    return _numbers_alone(layout, rows, (), reading, content), layout, rows
+    read = read_filmed_rows if check_videos else read_rows
+    layout, rows = read(layout, wanted, skip_bad=reading.skip_bad)
+    return _numbers_alone(layout, rows, (), reading, content), layout
+
+
+def read_filmed_rows(
+    layout: Layout, wanted: Sequence[str], *, skip_bad: bool
+) -> tuple[Layout, Rows]:
+    """What `read_rows` reads, of episodes whose every frame is in the videos; decodes nothing.
+
+    Raises:
+        CorruptEpisode: as `read_rows`, or when a video lacks a frame.
+        DatasetError: as `read_rows`.
+    """
+    while True:
+        layout, rows = read_rows(layout, wanted, skip_bad=skip_bad)
+        faults = Faults(skip=skip_bad)
+        for spans in layout.videos.values():
+            for path, _, times, episodes in wanted_frames(layout, rows, spans):
+                video.check_frames(path, times, episodes, layout.fps, faults)
+        if not faults.found:
+            return layout, rows
+        layout = layout.without(faults.found)
 
 
 def _write_frames(
@@ -161,24 +185,13 @@ def camera_frames(layout: Layout, rows: Rows, camera: str, faults: Faults) -> It
 def _video_frames(
     layout: Layout, rows: Rows, spans: VideoSpans, faults: Faults
 ) -> Iterator[Placed]:
-    for path, wanted, times, episodes in _wanted(layout, rows, spans):
+    for path, wanted, times, episodes in wanted_frames(layout, rows, spans):
         found = video.frames_at(path, times, episodes, layout.fps, faults)
         for k, frame in found:
             yield int(wanted[k]), frame, f"{path}, episode {episodes[k]}"
 
 
-def look_at_videos(layout: Layout, rows: Rows, faults: Faults) -> None:
-    """Report every episode that lacks a frame in some video; nothing is decoded.
-
-    Raises:
-        CorruptEpisode: when one does; unless faults are gathered.
-    """
-    for spans in layout.videos.values():
-        for path, _, times, episodes in _wanted(layout, rows, spans):
-            video.check_frames(path, times, episodes, layout.fps, faults)
-
-
-def _wanted(
+def wanted_frames(
     layout: Layout, rows: Rows, spans: VideoSpans
 ) -> Iterator[tuple[Path, np.ndarray, np.ndarray, np.ndarray]]:
     """Each video file, the rows whose frames are in it, their times in it, and their episodes."""
@@ -196,7 +209,9 @@ def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> 
     episode = rows.columns["episode_index"]
     for file, places in rows.places.items():
         path = layout.root / file
-        for place, content in zip(places.tolist(), parquet.image_bytes(path, layout.stored(feature)), strict=True):
+        for place, content in zip(
+            places.tolist(), parquet.image_bytes(path, layout.stored(feature)), strict=True
+        ):
             if place < 0:
                 continue
             where = f"{path}, episode {episode[place]}"
