@@ -434,6 +434,7 @@ class Template:
         return [self.fill(chunk_index=chunk, file_index=file, **extra) for chunk, file in pairs]
 
     def fill(self, **values: Any) -> str:
+        """The path of one file."""
         try:
             path = self.text.format(**values)
         except (LookupError, ValueError, AttributeError, TypeError) as error:
