@@ -37,7 +37,7 @@ POLICIES = {
     [("state", (3,)), ("state", (3, 5)), ("bias", (3,)), ("noise", (3,)), ("camera", (3,))],
 )
 def test_it_takes_the_steps_that_the_ordinary_form_takes(name, seeds):
-    ordinary, graphed = learner(POLICIES[name], seeds), learner(POLICIES[name], seeds)
+    ordinary, graphed = (learner(POLICIES[name], seeds, ema=0.75) for _ in range(2))
     take_step = GraphedStep(graphed, capture=False)
     for _ in range(CONFIG.steps):
         expected, finite = ordinary.advance()
@@ -74,11 +74,11 @@ def test_other_samples_are_laid_where_the_program_reads_them():
 
 
 def test_the_state_is_all_that_a_step_changes():
-    one = learner(POLICIES["bias"])
+    one = learner(POLICIES["bias"], ema=0.9)
     before = {name: tensor.clone() for name, tensor in one.tensors(0).items()}
-    saved = [tensor.detach().clone() for tensor in one.optimizer.state()]
+    saved = [tensor.detach().clone() for tensor in one.state()]
     one.advance()
     with torch.no_grad():
-        for tensor, value in zip(one.optimizer.state(), saved, strict=True):
+        for tensor, value in zip(one.state(), saved, strict=True):
             tensor.copy_(value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in one.tensors(0).items())

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class Review(Verb):
     """Watch the episodes of a dataset, label them and drop some, on a page of your browser."""
 
+    needs = ("pyarrow", "starlette", "uvicorn")
+
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """Folder of a LeRobot dataset."""
     scores: Path | None = None

@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file holding everything, written atomically, never executed.
 
-Tensors are named by owner (`policy.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is not a
-tensor is JSON in the file's header, the policy's settings tagged by kind. See `docs/formats.md`.
+Tensors are named by owner (`policy.`, `ema.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is
+not a tensor is JSON in the file's header, the policy's settings tagged by kind. See
+`docs/formats.md`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.errors import CheckpointError, ConfigError, UnknownName
-from outtakes.files import write_atomically
+from outtakes.files import Location, write_atomically
 from outtakes.policy import kinds
 from outtakes.policy.agent import Agent
 from outtakes.policy.policy import Policy, PolicyConfig
@@ -72,10 +73,16 @@ class Checkpoint:
             if name.startswith(f"{owner}.")
         }
 
+    def weights(self) -> dict[str, Tensor]:
+        """The state of the policy that acts: of averaged weights where training kept them."""
+        averages = self.owned("ema")
+        averages.pop("steps", None)
+        return {**self.owned("policy"), **averages}
+
     def policy(self, device: torch.device | str = "cpu") -> Policy:
         """The policy with its weights."""
         policy = self.config.build(self.sizes)
-        policy.load_state_dict(self.owned("policy"))
+        policy.load_state_dict(self.weights())
         return policy.to(device)
 
     def normalizer(self) -> Normalizer:
@@ -92,7 +99,7 @@ class Checkpoint:
         policy.remember({name: t.to(device) for name, t in self.owned("memory").items()})
         return Agent(policy, self.normalizer())
 
-    def save(self, run: Path) -> None:
+    def save(self, run: Location) -> None:
         """Write `run/checkpoint.safetensors`."""
         meta = {
             "version": _VERSION,
@@ -111,16 +118,16 @@ class Checkpoint:
         header = {"outtakes": json.dumps(meta, sort_keys=True)}
         # Not `save_file`: what it raises on a full disk hides why.
         content = save(tensors, header)
-        write_atomically(run / FILE, lambda temporary: temporary.write_bytes(content))
+        write_atomically(Path(run) / FILE, lambda temporary: temporary.write_bytes(content))
 
     @staticmethod
-    def load(run: Path) -> Checkpoint:
+    def load(run: Location) -> Checkpoint:
         """Read the checkpoint of a run folder.
 
         Raises:
             CheckpointError: when there is none, it is damaged, or of another version.
         """
-        path = run / FILE if run.is_dir() else run
+        path = Path(run) / FILE if Path(run).is_dir() else Path(run)
         try:
             with safe_open(path, framework="pt") as file:
                 meta = json.loads((file.metadata() or {}).get("outtakes", "{}"))

@@ -65,7 +65,7 @@ class GraphedStep:
 
     def _capture(self, graph: torch.cuda.CUDAGraph) -> tuple[Losses, Tensor]:
         """Warm up beside the main stream, undo that, and capture."""
-        before = [tensor.detach().clone() for tensor in self.learner.optimizer.state()]
+        before = [tensor.detach().clone() for tensor in self.learner.state()]
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
@@ -76,6 +76,6 @@ class GraphedStep:
         with torch.cuda.graph(graph):
             found = self._run()
         with torch.no_grad():
-            for tensor, value in zip(self.learner.optimizer.state(), before, strict=True):
+            for tensor, value in zip(self.learner.state(), before, strict=True):
                 tensor.copy_(value)
         return found

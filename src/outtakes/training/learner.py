@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,6 +18,7 @@ from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.policy import Losses, Policy, PolicyConfig, Successes
+from outtakes.training.average import MovingAverage
 from outtakes.training.config import TrainConfig
 from outtakes.training.optimizer import Optimizer, schedule
 
@@ -52,10 +54,17 @@ class Learner:
         self.normalizer = Normalizer.of(demos)
         self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device)
         self.samplers = [
-            Sampler(demos, seed=seed, batch_size=config.batch_size, balanced=config.balanced)
+            Sampler(
+                demos,
+                seed=seed,
+                batch_size=config.batch_size,
+                balanced=config.balanced,
+                successes_from=config.steps - config.finish if config.finish else None,
+            )
             for seed in seeds
         ]
         self.optimizer = Optimizer(self.policies, config.learning_rate, config.weight_decay)
+        self.average = MovingAverage(self.optimizer, config.ema) if config.ema else None
         self._parameters = self._leaves()
         self._losses = _LossesOf(self.policies[0], self.data.paired)
         self.generator = torch.Generator(device)
@@ -118,6 +127,13 @@ class Learner:
         """What `move` does, at this fraction of the peak rates; the step is not counted."""
         used = self._rows_used(batch) if self.optimizer.tables else None
         self.optimizer.step(fraction, used)
+        if self.average is not None:
+            self.average.update()
+
+    def state(self) -> list[Tensor]:
+        """Everything that a step changes."""
+        averages = [] if self.average is None else self.average.state()
+        return self.optimizer.state() + averages
 
     def advance(self) -> tuple[Losses, Tensor]:
         """Take one step; what `differentiate` found."""
@@ -168,10 +184,21 @@ class Learner:
             **_prefixed("policy", own.state_dict()),
             **self.optimizer.tensors(policy),
             **_prefixed("normalizer", self.normalizer.tensors()),
-            **_prefixed("memory", own.memory(self._successes())),
+            **_prefixed("memory", self._acting(policy).memory(self._successes())),
         }
+        if self.average is not None:
+            tensors |= _prefixed("ema", self.average.tensors(policy))
         # A parameter is a view of its buffer, of which only its own part is to be written.
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def _acting(self, policy: int) -> Policy:
+        """One policy with the weights it acts by."""
+        own = self.policies[policy]
+        if self.average is None:
+            return own
+        acting = copy.deepcopy(own)
+        acting.load_state_dict(self.average.weights(policy), strict=False)
+        return acting
 
     def _successes(self) -> Successes:
         """The successes trained on, for a policy to remember."""
@@ -187,6 +214,8 @@ class Learner:
         """Put one policy back where its checkpoint left it."""
         self.policies[policy].load_state_dict(checkpoint.owned("policy"))
         self.optimizer.restore(policy, checkpoint.owned("adamw"), checkpoint.owned("rows"))
+        if self.average is not None:
+            self.average.restore(policy, checkpoint.owned("ema"))
         self.step = checkpoint.step
 
 

@@ -181,6 +181,21 @@ class Optimizer:
         peak = self.learning_rate if group.rate is None else group.rate
         return peak * fraction * group.scale
 
+    def values(self) -> list[Tensor]:
+        """Every parameter of all policies: a buffer of each network, and each table."""
+        networks = [network.flat.values for _, network in self.networks]
+        return networks + [rows.table for _, rows in self.tables.values()]
+
+    def named(self, values: Sequence[Tensor], policy: int) -> dict[str, Tensor]:
+        """The parameters of one policy by name, out of tensors like those of `values`."""
+        named, left = {}, iter(values)
+        for _, network in self.networks:
+            views = network.flat.views(next(left)[policy : policy + 1])
+            named |= {name: view[0] for name, view in views.items()}
+        for name in self.tables:
+            named[name] = next(left).unflatten(0, (self.policies, -1))[policy]
+        return named
+
     def state(self) -> list[Tensor]:
         """Everything that a step changes: parameters, moments, counts."""
         networks = [own for _, network in self.networks for own in network.state]

@@ -60,7 +60,7 @@ def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_s
     bank = Bank(**memory) if memory else None
     config = _config(checkpoint, act, bank, controller, image_size)
     policy = OuttakesActPolicy(config)
-    policy.model.load_state_dict(checkpoint.owned("policy"))
+    policy.model.load_state_dict(checkpoint.weights())
     episodes = np.array(checkpoint.episodes, dtype=np.int64)
     if config.n_demos:
         policy.rows.assign(episodes, np.array(checkpoint.successes))

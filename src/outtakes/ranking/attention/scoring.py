@@ -15,10 +15,10 @@ from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.pairs import Pairs, check_count
 from outtakes.ranking.measure import ATTENTION
-from outtakes.ranking.ranker import Plane, Ranker, RunScores, check_same_data
+from outtakes.ranking.ranker import Plane, RunRanker, RunScores, check_same_data
 
 
-class AttentionRanker(Ranker):
+class AttentionRanker(RunRanker):
     """K(f) of Eq. 5, exact or from a sample of (time step, success) pairs.
 
     Args:
@@ -123,7 +123,7 @@ def _check_outcomes(run: Checkpoint) -> None:
 
 def bias_plane(run: Checkpoint) -> Plane | None:
     """The PB table on its first two principal components (Figures 5 and 6); None without one."""
-    table = run.tensors.get("policy.bias.table")
+    table = run.weights().get("bias.table")
     if table is None:
         return None
     points = principal_components(table.flatten(1).numpy())
