@@ -265,7 +265,7 @@ def select(
     scores: Scores,
     *,
     keep: Keep = "best",
-    count: int = 10,
+    count: int | None = None,
     threshold: float | None = None,
     fold: int = 0,
 ) -> Selection:
@@ -276,7 +276,7 @@ def select(
         keep: "best", those expected to teach most, or "worst"; "low", "mid" or "high", those of
             the lowest, middle or highest scores; "random", one of the disjoint random folds; or
             "below", all whose scores are no higher than `threshold`.
-        count: failures to keep; ignored with "below".
+        count: failures to keep; 10, or all when there are fewer, when None; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
 
@@ -459,7 +459,8 @@ def triage(
     *,
     by: str | Ranker = "attention",
     keep: Keep = "best",
-    count: int = 10,
+    count: int | None = None,
+    threshold: float | None = None,
     recipe: Recipe | str = "quick",
     reading: Reading | None = None,
     device: Device = "auto",
@@ -472,7 +473,8 @@ def triage(
         out: folder for everything; a second call goes on where the first stopped.
         by: a ranker, or its name.
         keep: which failures, see `select`.
-        count: how many.
+        count: how many; 10, or all when there are fewer, when None.
+        threshold: with "below", see `select`.
         recipe: settings, or their name; fitted to the dataset.
         reading: cameras, where outcomes are, and what to do about corrupt episodes.
         device: where to compute.
@@ -487,11 +489,16 @@ def triage(
     prepared = prepare(
         dataset, out, recipe=recipe, reading=reading, device=device, progress=progress
     )
-    return triage_prepared(prepared, by=by, keep=keep, count=count)
+    return triage_prepared(prepared, by=by, keep=keep, count=count, threshold=threshold)
 
 
 def triage_prepared(
-    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "best", count: int = 10
+    prepared: Prepared,
+    *,
+    by: str | Ranker = "attention",
+    keep: Keep = "best",
+    count: int | None = None,
+    threshold: float | None = None,
 ) -> Triaged:
     """The same of a dataset that was prepared. See `triage`.
 
@@ -499,7 +506,8 @@ def triage_prepared(
         prepared: the dataset, as `prepare` gives it.
         by: a ranker, its name, or several, see `rank`.
         keep: which failures, see `select`.
-        count: how many.
+        count: how many; 10, or all when there are fewer, when None.
+        threshold: with "below", see `select`.
 
     Raises:
         ConfigError: when no failure is to be kept.
@@ -507,7 +515,9 @@ def triage_prepared(
         UnknownName: when there is no such ranker.
     """
     lab, demos = prepared.lab, prepared.demos
-    selection = triaging.triage(lab, demos, chosen_rankers(by), keep=keep, count=count)
+    selection = triaging.triage(
+        lab, demos, chosen_rankers(by), keep=keep, count=count, threshold=threshold
+    )
     recommended = reporting.report_triage(lab, demos, prepared.folder, demos.name)
     return Triaged(selection, recommended, lab.out / PAGE)
 

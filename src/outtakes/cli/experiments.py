@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from outtakes.cli.advice import advice
 from outtakes.cli.reads import Trains
-from outtakes.cli.verb import Overrides, Verb
+from outtakes.cli.verb import Overrides, Verb, episode_list
 from outtakes.console import Console
 
 if TYPE_CHECKING:
@@ -45,11 +45,13 @@ class Triage(Trains):
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
-    keep: Literal["best", "worst", "low", "mid", "high", "random"] = "best"
+    keep: Literal["best", "worst", "low", "mid", "high", "random", "below"] = "best"
     """Which failures to keep: those expected to teach most, or least; those of the lowest, middle
-    or highest scores; or some at random."""
-    count: int = 10
-    """How many failures to keep."""
+    or highest scores; some at random; or all below a threshold."""
+    count: int | None = None
+    """How many failures to keep; 10, or all when there are fewer, when not given."""
+    threshold: float | None = None
+    """In the unit of the scores, with --keep below."""
     by: str = "attention"
     """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`."""
 
@@ -59,9 +61,13 @@ class Triage(Trains):
 
         api.chosen_rankers(self.by)
         prepared = self.prepare(self.out, console)
-        found = api.triage_prepared(prepared, by=self.by, keep=self.keep, count=self.count)
+        found = api.triage_prepared(
+            prepared, by=self.by, keep=self.keep, count=self.count, threshold=self.threshold
+        )
         overview = prepared.overview
-        _tell(console, found, {"settings": overview.facts()}, overview.left_out())
+        _, argument = episode_list(found.selection, self.out / "selection.json", prepared.folder)
+        facts = {"settings": overview.facts(), "lerobot_argument": argument}
+        _tell(console, found, facts, overview.left_out())
 
 
 def _tell(
@@ -72,12 +78,12 @@ def _tell(
     console.result(
         f"{advice(found.recommendation)}\n{left_out}\nReport: {page}",
         {
-            **(facts or {}),
             "recommendation": found.recommendation.as_json(),
             "kept": found.selection.kept,
             "dropped": found.selection.dropped,
             "lerobot_argument": found.selection.as_lerobot_argument(),
             "report": str(page),
+            **(facts or {}),
         },
     )
 

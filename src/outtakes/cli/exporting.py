@@ -49,6 +49,7 @@ class Export(Reads):
         from outtakes.data.lerobot.read import read_table
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.kept import kept_selection
+        from outtakes.selection.select import lerobot_argument
 
         self._check_push()
         wanted, home = Wanted(self.lerobot, self.weights), local_folder(self.dataset)
@@ -61,7 +62,11 @@ class Export(Reads):
         scores = None if self.scores is None else load_scores(self.scores, demos)
         selection = kept_selection(demos, self._dropped(demos, home), chosen)
         facts = export(demos, layout, selection, self.out, scores=scores, wanted=wanted)
-        facts |= {"kept": selection.kept, "lerobot_argument": selection.as_lerobot_argument()}
+        kept = range(len(selection.kept)) if self.lerobot else selection.kept
+        argument = None
+        if self.lerobot or layout.unlike_lerobot is None:
+            argument = lerobot_argument(kept)
+        facts |= {"kept": selection.kept, "lerobot_argument": argument}
         console.result(_text(facts), {**facts, "hub": self._pushed()})
 
     def _check_push(self) -> None:
@@ -91,7 +96,7 @@ class Export(Reads):
 
 
 def _text(facts: dict[str, Any]) -> str:
-    lines = [facts["lerobot_argument"]]
+    lines = [facts["lerobot_argument"]] if facts["lerobot_argument"] else []
     if "dataset" in facts:
         lines.append(f"Dataset: {facts['dataset']}{_video_line(facts['videos'])}")
     if "weights" in facts:

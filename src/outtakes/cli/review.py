@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.verb import Verb, check_writable
+from outtakes.cli.verb import Verb, check_writable, episode_list
 from outtakes.console import Console
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class Review(Verb):
         sidecars = self._sidecars(layout.left_out, demos.episode_indices)
         selection = kept_selection(demos, sidecars.read().dropped)
         selection.save(path)
-        argument = selection.as_lerobot_argument()
+        text, argument = episode_list(selection, path, self.dataset)
         console.result(
-            argument,
+            text,
             {"selection": str(path), "kept": selection.kept, "lerobot_argument": argument},
         )

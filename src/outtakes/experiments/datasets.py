@@ -174,7 +174,7 @@ def load_scores(path: Location, demos: DemoSet) -> Scores:
 
 
 def check_made_for(demos: DemoSet, made: Selection | Scores, where: Location | None = None) -> None:
-    """Refuse a selection or ranking of another dataset, or of this one read in another way.
+    """Refuse a selection or ranking of another dataset, or of other outcomes of this one.
 
     Raises:
         ArtifactError: when it is.
@@ -184,6 +184,14 @@ def check_made_for(demos: DemoSet, made: Selection | Scores, where: Location | N
         raise ArtifactError(
             f"the {what} was made for other data ({made.dataset})",
             where=where,
-            remedy="select again from scores of this dataset, or give the labels and flags it was "
-            "ranked with, --recipe included",
+            remedy="select again from scores of this dataset as it is now",
         )
+    told = dict(zip(demos.episode_indices.tolist(), demos.successes.tolist(), strict=True))
+    for episode, success in made.outcomes.items():
+        if told.get(episode, success) != success:
+            raise ArtifactError(
+                f"episode {episode} was a {Outcome.of(success)} when the {what} was made, and is a "
+                f"{Outcome.of(told[episode])} now",
+                where=where,
+                remedy="rank and select again, or give the --labels or --outcome-from of then",
+            )

@@ -229,8 +229,15 @@ def check_same_data(run: Checkpoint, demos: DemoSet) -> None:
         raise CheckpointError(
             f"seed {run.seed} was trained on other data ({run.dataset})",
             where=demos.name,
-            remedy="give the dataset, the labels and the flags that the runs were trained with, "
-            "--recipe included",
+            remedy="give the dataset that the runs were trained on, as it was",
+        )
+    other = run.differences(demos)
+    if other:
+        raise CheckpointError(
+            f"seed {run.seed} was trained on the same data read otherwise: {'; '.join(other)}",
+            where=demos.name,
+            remedy="give the labels and the flags that the runs were trained with, --recipe "
+            "included",
         )
     missing = set(run.episodes) - set(demos.episode_indices.tolist())
     if missing:

@@ -86,6 +86,12 @@ class Scores:
         """Training seeds the scores were averaged over."""
         return sorted(self.failures[0].per_seed)
 
+    @property
+    def outcomes(self) -> dict[int, bool]:
+        """Episode index -> success, of every episode that was compared."""
+        failures = {failure.episode: False for failure in self.failures}
+        return {**dict.fromkeys(self.successes, True), **failures}
+
     def ranked(self) -> list[FailureScore]:
         """The failures, those expected to teach most first; ties go by episode index."""
         sign = 1 if self.measure.useful is End.LOW else -1

@@ -22,10 +22,10 @@ from outtakes.data.lerobot import parquet
 from outtakes.data.lerobot.cutting import cut
 from outtakes.data.lerobot.encoding import encode
 from outtakes.data.lerobot.faults import Faults
+from outtakes.data.lerobot.feature_statistics import Statistics, stored_picture_statistics
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout, VideoSpans, camera_name, is_depth
 from outtakes.data.lerobot.metadata import RECORDINGS, read_metadata, write_metadata
 from outtakes.data.lerobot.rows import Rows, read_rows
-from outtakes.data.lerobot.statistics import Statistics, stored_picture_statistics
 from outtakes.data.lerobot.tasks import row_tasks
 from outtakes.data.lerobot.video import frame_times, frames_at, is_even
 from outtakes.data.outcomes import is_numeric
