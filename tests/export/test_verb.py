@@ -49,7 +49,10 @@ def test_a_selection_is_exported_with_weights_by_rank(
     assert told["kept"] == selection.kept and told["dropped"] == selection.dropped
     rows = pq.read_table(out / "weights.parquet").to_pylist()
     failures = {row["rank"]: row["weight"] for row in rows if row["outcome"] == "failure"}
-    assert failures == {1: 1.0, 2: 0.0, 3: 0.0}
+    # Of the new dataset's own episodes.
+    assert [row["episode_index"] for row in rows] == [0, 1, 2, 3]
+    assert [row["source_episode"] for row in rows] == selection.kept
+    assert failures == {1: 1.0}
     assert Selection.load(out / "selection.json").choices == selection.choices
 
 
@@ -153,11 +156,11 @@ def test_a_kill_leaves_nothing_where_the_export_was_to_be(arm: Path, tmp_path: P
     command = [SCRIPT, "export", arm, *SMOKE, "--out", tmp_path / "out"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until = time.monotonic() + 60
-    while not list(tmp_path.glob(".out.*/work")) and time.monotonic() < until:
+    while not list(tmp_path.glob(".out.*/dataset")) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert list(tmp_path.glob(".out.*/work"))
+    assert list(tmp_path.glob(".out.*/dataset"))
     assert not (tmp_path / "out").exists()
     done("export", arm, *SMOKE, "--out", tmp_path / "out")
 
