@@ -5,8 +5,8 @@ Outcomes come from the first of these that tells:
 1. `--labels`, then `--outcome`: what the user says;
 2. the filter keys `mask/success` and `mask/failure` (or the names given); where only one of them
    is there, demonstrations outside it ended the other way;
-3. `rewards`: solved where the reward reaches the threshold, which it must in some demonstration:
-   rewards that are nowhere so large, or NaN, say nothing;
+3. `rewards`: solved where the reward reaches the threshold; they say nothing where they are NaN,
+   or 0 in every demonstration;
 4. the attribute `success` of the demonstration.
 
 `dones` are not asked: robomimic sets them at the end of every demonstration, however it ended.
@@ -89,16 +89,16 @@ class RobomimicFile:
 
     @cached_property
     def _rewarded(self) -> bool:
-        """Whether rewards tell outcomes: whether any reaches the threshold."""
-        return any(self._reaches(name) for name in self.demos)
+        """Whether rewards tell outcomes: whether any is other than 0 and NaN."""
+        return any(self._gives_reward(name) for name in self.demos)
 
-    def _reaches(self, name: str) -> bool:
+    def _gives_reward(self, name: str) -> bool:
         try:
             with self._open(name) as demo:
-                solved = _solved(demo, self.options.reward_threshold)
+                rewards = _rewards(demo)
         except DatasetError:
             return False
-        return solved is not None and bool(solved.any())
+        return rewards is not None and bool(np.nan_to_num(rewards).any())
 
     def facts(self, demo: str) -> Facts:
         """What holds for all demonstrations."""
@@ -142,8 +142,8 @@ class RobomimicFile:
         if said is not None:
             return said
         raise DatasetError(
-            "no outcome; looked for mask/success, mask/failure, rewards that reach "
-            f"{self.options.reward_threshold:g} and the attribute success",
+            "no outcome; looked for mask/success, mask/failure, rewards other than 0 and the "
+            "attribute success",
             where=opened.where,
             remedy=f"name filter keys with --success-mask and --failure-mask, {HOW_TO_LABEL}",
         )
@@ -233,9 +233,8 @@ def _check_samples(demo: Node) -> None:
         )
 
 
-def _solved(demo: Node, threshold: float) -> np.ndarray | None:
-    """(T,) bool, at which frames the reward reaches the threshold; None without rewards, or when
-    those that are there end in NaN before any does."""
+def _rewards(demo: Node) -> np.ndarray | None:
+    """(T,) reward of each frame, if there are any."""
     if "rewards" not in demo:
         return None
     rewards = demo.array("rewards")
@@ -246,6 +245,14 @@ def _solved(demo: Node, threshold: float) -> np.ndarray | None:
             where=rewards.where,
             remedy="export it again, or leave it out with --skip-bad",
         )
-    values = rewards.read().reshape(-1)
-    solved = values >= threshold
-    return None if not solved.any() and np.isnan(values[-1]) else solved
+    return rewards.read().reshape(-1)
+
+
+def _solved(demo: Node, threshold: float) -> np.ndarray | None:
+    """(T,) bool, at which frames the reward reaches the threshold; None without rewards, or when
+    they end in NaN before any does."""
+    rewards = _rewards(demo)
+    if rewards is None:
+        return None
+    solved = rewards >= threshold
+    return None if not solved.any() and np.isnan(rewards[-1]) else solved

@@ -98,9 +98,11 @@ class Checkpoint:
             if self.choices.get(name) != demos.choices.get(name)
         ]
         now = dict(zip(demos.episode_indices.tolist(), demos.successes.tolist(), strict=True))
-        for episode, success in zip(self.episodes, self.successes, strict=True):
-            if now.get(episode, success) != success:
-                found.append(f"episode {episode} a {Outcome.of(success)} then")
+        then = zip(self.episodes, self.successes, strict=True)
+        changed = [(e, success) for e, success in then if now.get(e, success) != success]
+        if changed:
+            episode, success = changed[0]
+            found.append(f"episode {episode} a {Outcome.of(success)} then, not now")
         return found
 
     def normalizer(self) -> Normalizer:
