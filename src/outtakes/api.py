@@ -27,12 +27,7 @@ from outtakes.evaluation.statistics import SuccessRate, success_rate
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
-from outtakes.experiments.datasets import (
-    Prepared,
-    ShortEpisodes,
-    load_scores,
-    load_selection,
-)
+from outtakes.experiments.datasets import Prepared, ShortEpisodes
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
@@ -53,6 +48,7 @@ from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores
 from outtakes.report.html import PAGE
 from outtakes.selection import select as selecting
+from outtakes.selection.made_for import check_made_for, load_scores, load_selection
 from outtakes.selection.select import Selection
 
 __all__ = [
@@ -175,7 +171,7 @@ def train(
     lab = Lab(_settings(recipe), Path(out), named_device(device), progress=progress)
     lab = datasets.fit(lab, demos)
     if selection is not None:
-        datasets.check_made_for(demos, selection)
+        check_made_for(demos, selection)
     runs = pipeline.train_policy(lab, demos, policy, selection=selection)
     return [Checkpoint.load(run) for run in runs]
 
@@ -351,7 +347,7 @@ def write_report(
         ArtifactError: when the ranking is of other data.
         MachineError: when `out` cannot be written.
     """
-    datasets.check_made_for(demos, scores)
+    check_made_for(demos, scores)
     settings = replace(_settings(recipe), seeds=tuple(scores.seeds))
     lab = datasets.fit(Lab(settings, Path(out), reading=reading or Reading()), demos)
     scores.save(lab.out / SCORES)

@@ -44,11 +44,11 @@ class Export(Reads):
 
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
-        from outtakes.api import load_scores, load_selection
         from outtakes.data.lerobot.hub import local_folder
         from outtakes.data.lerobot.read import read_table
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.kept import kept_selection
+        from outtakes.selection.made_for import load_scores, load_selection
         from outtakes.selection.select import lerobot_argument
 
         self._check_push()

@@ -158,12 +158,13 @@ class Select(Verb):
 
     def run(self, console: Console) -> None:
         """Select and print the episodes as other trainers take them."""
-        from outtakes import api
         from outtakes.ranking.scores import Scores
+        from outtakes.selection.select import select
 
         scores = Scores.load(self.scores)
-        selection = api.select(
+        selection = select(
             scores,
+            scores.successes,
             keep=self.keep,
             count=self.count,
             threshold=self.threshold,

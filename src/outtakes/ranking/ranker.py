@@ -10,17 +10,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from outtakes import extensions
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
-from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure
+
+if TYPE_CHECKING:
+    # Rankings are read and selected from where there is no torch, and faster than it is imported.
+    import torch
+
+    from outtakes.policy.checkpoint import Checkpoint
 
 GROUP = "outtakes.rankers"
 """Entry point group that other packages add to: name -> a `Ranker` class."""
