@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -270,3 +271,27 @@ def test_without_a_token_nothing_is_begun(arm: Path, tmp_path: Path) -> None:
     called = push(arm, tmp_path / "out", "http://127.0.0.1:9", token="")
     assert called.code == 2 and "hf auth login" in called.error
     assert not (tmp_path / "out").exists()
+
+
+def test_what_needs_the_table_alone_opens_no_picture_and_imports_nothing_slow(
+    arm: Path, triaged: Path, tmp_path: Path
+) -> None:
+    calls = [
+        ["review", str(arm), "--export", str(tmp_path / "kept.json")],
+        ["select", str(triaged / "scores.json"), "--count", "1", "--out", str(tmp_path / "s.json")],
+        ["export", str(arm), "--no-lerobot", "--out", str(tmp_path / "out")],
+    ]
+    program = f"""
+import sys
+for name in ("av", "lerobot", "pandas", "PIL", "torch"):
+    sys.modules[name] = None
+from outtakes.cli import main
+for call in {calls!r}:
+    try:
+        main(call)
+    except SystemExit as ended:
+        assert not ended.code, call
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert Selection.load(tmp_path / "kept.json").kept == [0, 2, 3, 5]
