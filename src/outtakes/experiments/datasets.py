@@ -11,14 +11,11 @@ from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.data.lerobot.location import find_layout
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.lerobot.write import write_dataset
-from outtakes.errors import ArtifactError, DatasetError
+from outtakes.errors import DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
 from outtakes.experiments.recipes import adapt
-from outtakes.files import Location
 from outtakes.progress import Progress
-from outtakes.ranking.scores import Scores
-from outtakes.selection.select import Selection
 from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment
 
@@ -163,42 +160,4 @@ def check_lengths(demos: DemoSet, chunk: int) -> None:
             f"{length} frames are fewer than an action chunk of {chunk}",
             where=f"{demos.name}, episode {demos.episode_indices[shortest]}",
             remedy=f"use --chunk {length} or less, or --short-episodes pad",
-        )
-
-
-def load_selection(path: Location, demos: DemoSet) -> Selection:
-    """Read a selection and check that it is of this dataset.
-
-    Raises:
-        ArtifactError: when it is of another dataset.
-    """
-    selection = Selection.load(path)
-    check_made_for(demos, selection, path)
-    return selection
-
-
-def load_scores(path: Location, demos: DemoSet) -> Scores:
-    """Read scores and check that they are of this dataset.
-
-    Raises:
-        ArtifactError: when they are of another dataset.
-    """
-    scores = Scores.load(path)
-    check_made_for(demos, scores, path)
-    return scores
-
-
-def check_made_for(demos: DemoSet, made: Selection | Scores, where: Location | None = None) -> None:
-    """Refuse a selection or ranking of another dataset, or of this one read in another way.
-
-    Raises:
-        ArtifactError: when it is.
-    """
-    what = "selection" if isinstance(made, Selection) else "ranking"
-    if made.content_hash != demos.content_hash:
-        raise ArtifactError(
-            f"the {what} was made for other data ({made.dataset})",
-            where=where,
-            remedy="select again from scores of this dataset, or give the labels and flags it was "
-            "ranked with, --recipe included",
         )
