@@ -219,7 +219,8 @@ def test_half_the_speed_hardly_moves_what_is_resampled():
     )
     for found in (WarpingRanker(), QualityRanker(folds=3)):
         here, there = score(found, smooth), score(found, slowed(smooth))
-        assert spearmanr(list(here.values()), list(there.values())).statistic > 0.8
+        rho, _ = spearmanr(list(here.values()), list(there.values()))
+        assert rho > 0.8
 
 
 def test_quality_is_the_probability_of_what_was_held_out():
@@ -235,7 +236,7 @@ def test_quality_is_the_probability_of_what_was_held_out():
             max_iter=50,
             max_leaf_nodes=15,
             l2_regularization=1.0,
-            early_stopping=False,
+            early_stopping=False,  # pyright: ignore[reportArgumentType]
             class_weight="balanced",
             random_state=0,
         )

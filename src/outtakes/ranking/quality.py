@@ -93,7 +93,7 @@ def _probabilities(
         max_iter=50,
         max_leaf_nodes=15,
         l2_regularization=1.0,
-        early_stopping=False,
+        early_stopping=False,  # pyright: ignore[reportArgumentType]
         class_weight="balanced",
         random_state=0,
     )
