@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 
+from outtakes.cli.experiments import Demo
+from outtakes.cli.finished import Finished
+from outtakes.console import Console
 from outtakes.data.demo import Outcome, Provenance
 from outtakes.data.frames import save_cache
 from outtakes.data.lerobot.subset import VideoFiles
@@ -253,6 +256,10 @@ def write_experiment_setup(path: Path) -> None:
     )
 
 
+def write_finished(path: Path) -> None:
+    Finished(Demo(), path.parent).tell(Console(as_json=True), "done", {"report": "report.html"})
+
+
 def write_manifest(path: Path) -> None:
     facts = Facts("robomimic", 20, "panda", "lift", {}, {"action": ["actions"]})
     imported = [Imported("demo_0", Outcome.SUCCESS, "rewards", 12)]
@@ -285,6 +292,7 @@ def write_export(path: Path) -> None:
         ("retrieval.json", write_retrieval),
         ("durations.json", write_durations),
         ("setup.json", write_experiment_setup),
+        ("finished.json", write_finished),
     ],
 )
 def test_result_files_have_the_documented_fields(tmp_path, name, write: Callable[[Path], None]):

@@ -30,12 +30,8 @@ from outtakes.evaluation.times import TimeToSuccess, times_to_success
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
-from outtakes.experiments.datasets import (
-    Prepared,
-    ShortEpisodes,
-    load_scores,
-    load_selection,
-)
+from outtakes.experiments import work as working
+from outtakes.experiments.datasets import Prepared, ShortEpisodes
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS, UNTIL_CLEAR
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
@@ -44,6 +40,7 @@ from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
 from outtakes.experiments.ways import RANKED, SELECTED
+from outtakes.experiments.work import Work
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -56,6 +53,7 @@ from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores
 from outtakes.report.html import PAGE
 from outtakes.selection import select as selecting
+from outtakes.selection.made_for import check_made_for, load_scores, load_selection
 from outtakes.selection.select import Selection
 
 __all__ = [
@@ -88,6 +86,8 @@ __all__ = [
     "train_prepared",
     "triage",
     "triage_prepared",
+    "work_of_demo",
+    "work_of_triage",
     "write_report",
 ]
 
@@ -179,7 +179,7 @@ def train(
     lab = Lab(_settings(recipe), Path(out), named_device(device), progress=progress)
     lab = datasets.fit(lab, demos)
     if selection is not None:
-        datasets.check_made_for(demos, selection)
+        check_made_for(demos, selection)
     runs = pipeline.train_policy(lab, demos, policy, selection=selection)
     return [Checkpoint.load(run) for run in runs]
 
@@ -250,7 +250,7 @@ def select(
     scores: Scores,
     *,
     keep: Keep = "best",
-    count: int = 10,
+    count: int | None = None,
     threshold: float | None = None,
     fold: int = 0,
 ) -> Selection:
@@ -261,7 +261,7 @@ def select(
         keep: "best", those expected to teach most, or "worst"; "low", "mid" or "high", those of
             the lowest, middle or highest scores; "random", one of the disjoint random folds; or
             "below", all whose scores are no higher than `threshold`.
-        count: failures to keep; ignored with "below".
+        count: failures to keep; 10, or all when there are fewer, when None; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
 
@@ -355,7 +355,7 @@ def write_report(
         ArtifactError: when the ranking is of other data.
         MachineError: when `out` cannot be written.
     """
-    datasets.check_made_for(demos, scores)
+    check_made_for(demos, scores)
     settings = replace(_settings(recipe), seeds=tuple(scores.seeds))
     lab = datasets.fit(Lab(settings, Path(out), reading=reading or Reading()), demos)
     scores.save(lab.out / SCORES)
@@ -444,7 +444,8 @@ def triage(
     *,
     by: str | Ranker = "attention",
     keep: Keep = "best",
-    count: int = 10,
+    count: int | None = None,
+    threshold: float | None = None,
     recipe: Recipe | str = "quick",
     reading: Reading | None = None,
     device: Device = "auto",
@@ -457,7 +458,8 @@ def triage(
         out: folder for everything; a second call goes on where the first stopped.
         by: a ranker, or its name.
         keep: which failures, see `select`.
-        count: how many.
+        count: how many; 10, or all when there are fewer, when None.
+        threshold: with "below", see `select`.
         recipe: settings, or their name; fitted to the dataset.
         reading: cameras, where outcomes are, and what to do about corrupt episodes.
         device: where to compute.
@@ -472,11 +474,16 @@ def triage(
     prepared = prepare(
         dataset, out, recipe=recipe, reading=reading, device=device, progress=progress
     )
-    return triage_prepared(prepared, by=by, keep=keep, count=count)
+    return triage_prepared(prepared, by=by, keep=keep, count=count, threshold=threshold)
 
 
 def triage_prepared(
-    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "best", count: int = 10
+    prepared: Prepared,
+    *,
+    by: str | Ranker = "attention",
+    keep: Keep = "best",
+    count: int | None = None,
+    threshold: float | None = None,
 ) -> Triaged:
     """The same of a dataset that was prepared. See `triage`.
 
@@ -484,7 +491,8 @@ def triage_prepared(
         prepared: the dataset, as `prepare` gives it.
         by: a ranker, its name, or several, see `rank`.
         keep: which failures, see `select`.
-        count: how many.
+        count: how many; 10, or all when there are fewer, when None.
+        threshold: with "below", see `select`.
 
     Raises:
         ConfigError: when no failure is to be kept.
@@ -492,7 +500,9 @@ def triage_prepared(
         UnknownName: when there is no such ranker.
     """
     lab, demos = prepared.lab, prepared.demos
-    selection = triaging.triage(lab, demos, chosen_rankers(by), keep=keep, count=count)
+    selection = triaging.triage(
+        lab, demos, chosen_rankers(by), keep=keep, count=count, threshold=threshold
+    )
     recommended = reporting.report_triage(lab, demos, prepared.folder, demos.name)
     return Triaged(selection, recommended, lab.out / PAGE)
 
@@ -504,6 +514,16 @@ def demo(lab: Lab) -> Triaged:
         lab, shown=demonstration.SHOWN, retrieving=RANKED
     )
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
+
+
+def work_of_triage(prepared: Prepared, by: str | Ranker = "attention") -> Work:
+    """What `triage_prepared` will train, and about how long it takes here."""
+    return working.work_of_triage(prepared.lab, prepared.demos, chosen_rankers(by))
+
+
+def work_of_demo(lab: Lab) -> str:
+    """What `demo` will do, for people."""
+    return working.work_of_demo(lab.recipe)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:

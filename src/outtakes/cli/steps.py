@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from outtakes.cli.reads import Reads, Trains
-from outtakes.cli.verb import Verb, check_given, check_writable, given
+from outtakes.cli.verb import Verb, check_given, check_writable, episode_list, given
 from outtakes.console import Console
 from outtakes.errors import ConfigError
 
@@ -154,8 +154,8 @@ class Select(Verb):
     keep: Keep = "best"
     """Those expected to teach most, or least; of the lowest, middle or highest scores; random; or
     all below a threshold."""
-    count: int = 10
-    """How many failures to keep."""
+    count: int | None = None
+    """How many failures to keep; 10, or all when there are fewer, when not given."""
     threshold: float | None = None
     """In the unit of the scores, with --keep below."""
     fold: int = 0
@@ -165,22 +165,38 @@ class Select(Verb):
 
     def run(self, console: Console) -> None:
         """Select and print the episodes as other trainers take them."""
-        from outtakes import api
         from outtakes.ranking.scores import Scores
+        from outtakes.selection.select import select
 
         scores = Scores.load(self.scores)
-        selection = api.select(
+        selection = select(
             scores,
+            scores.successes,
             keep=self.keep,
             count=self.count,
             threshold=self.threshold,
             fold=self.fold,
         )
         selection.save(self.out)
-        argument = selection.as_lerobot_argument()
+        text, argument = episode_list(selection, self.out, Path(scores.dataset))
+        lines, facts = [text], {}
+        if self.keep == "below":
+            means = sorted(failure.mean for failure in scores.failures)
+            kept = len(set(selection.kept) - set(scores.successes))
+            lines.insert(
+                0,
+                f"{kept} of {len(means)} failures are at {self.threshold:g} {scores.measure.unit} "
+                f"or below; they range from {means[0]:.4g} to {means[-1]:.4g}",
+            )
+            facts = {"failures_kept": kept, "range": [means[0], means[-1]]}
         console.result(
-            argument,
-            {"selection": str(self.out), "kept": selection.kept, "lerobot_argument": argument},
+            "\n".join(lines),
+            {
+                "selection": str(self.out),
+                "kept": selection.kept,
+                "lerobot_argument": argument,
+                **facts,
+            },
         )
 
 
