@@ -21,6 +21,7 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.ranker import Ranker
@@ -133,11 +134,12 @@ def _errors(
 ) -> ActionErrors:
     successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
     scale, steering = action_scale(demos.subset(successes)), lab.recipe.controller.steering
-    errors: dict[str, np.ndarray] = {}
+    eyes, errors = lab.recipe.policy.eyes, dict[str, np.ndarray]()
+    seen = demos if eyes is None else look(demos, eyes, device=lab.device)
     for (name, seed, i), job in jobs.items():
         table = errors.setdefault(name, np.zeros((len(seeds), len(successes))))
         agent = Checkpoint.load(job.run).agent(lab.device)
-        for demo in demos.subset(folds[i]):
+        for demo in seen.subset(folds[i]):
             error = errors_along(agent, demo, scale, steering).mean()
             table[seeds.index(seed), successes.index(demo.episode_index)] = error
     return ActionErrors.of(errors)

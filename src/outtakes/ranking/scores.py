@@ -13,6 +13,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
 from outtakes.files import load_json, write_json
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, Measure
 from outtakes.ranking.ranker import Plane, Ranker, RunScores
@@ -218,12 +219,15 @@ def rank(
         ArtifactError: when runs scored different episodes, or one seed appears twice.
         CheckpointError: when a run is of another kind or of other data.
         DatasetError: when there is no success or no failure.
+        MachineError: when a run's frozen eyes must look at the dataset first, and cannot.
     """
     scored = []
     for done, run in enumerate(runs):
         if progress:
             progress(done, done + 1, f"rank with seed {run.seed}")
-        scored.append(ranker.score(run, demos, device=device))
+        eyes = run.config.eyes
+        seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
+        scored.append(ranker.score(run, seen, device=device))
     if progress:
         progress(len(scored), len(scored), "rank")
     return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
