@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from outtakes.data.demo import FEATURES, DemoSet, Outcome
@@ -23,6 +25,7 @@ from outtakes.policy.eyes import features, weights
 from outtakes.policy.eyes.features import features_folder, look, looking_on
 from outtakes.policy.eyes.frozen import FrozenEyes
 from outtakes.policy.eyes.network import FrozenNetwork
+from outtakes.policy.policy import PolicyConfig
 from outtakes.ranking.ranker import ranker
 from outtakes.ranking.scores import rank
 from outtakes.training.learner import Learner
@@ -113,7 +116,7 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(weights, "distribution", absent)
     with pytest.raises(MachineError, match=r"pip install 'outtakes\[eyes\]'"):
         FrozenNetwork(FrozenEyes())
-    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MachineError, match=r"need timm: pip install 'outtakes\[eyes\]'"):
         FrozenNetwork(EYES)
 
@@ -134,7 +137,7 @@ def test_timms_other_networks_fit(network: str, size: int, cells: int, channels:
 
 
 def test_a_map_that_a_network_lacks_is_refused() -> None:
-    with pytest.raises(ConfigError, match="layer 5 .* choose one below 5"):
+    with pytest.raises(ConfigError, match=r"layer 5 .* choose one below 5"):
         FrozenNetwork(replace(EYES, layer=5))
 
 
@@ -261,6 +264,11 @@ def test_it_is_fitted_on_training_demonstrations_alone(demos: DemoSet) -> None:
 # Policies
 
 
+def eyes_of(config: PolicyConfig) -> FrozenEyes:
+    assert config.eyes is not None
+    return config.eyes
+
+
 @pytest.fixture(scope="module", params=[EYES, TOKENS], ids=["vector", "tokens"])
 def run(request, demos: DemoSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
@@ -283,7 +291,9 @@ def test_a_run_acts_from_pictures_as_from_what_is_kept(run: Path, demos: DemoSet
     from_pictures = agent.predict(seen, agent.begin(seen))
     kept = dict(seen)
     del kept["observation.images.overhead"]
-    kept[f"{FEATURES}overhead"] = look(demos, agent.gaze.sight.eyes).features["overhead"][rows]
+    kept[f"{FEATURES}overhead"] = look(demos, eyes_of(agent.policy.config)).features["overhead"][
+        rows
+    ]
     from_features = agent.predict(kept, agent.begin(kept))
     assert np.allclose(from_pictures, from_features, atol=1e-2)
     assert agent.begin(kept).episodes.tolist() == agent.begin(seen).episodes.tolist()
@@ -311,7 +321,7 @@ def test_training_goes_on_bitwise_where_it_was_stopped(
 def test_seeds_train_together_through_frozen_eyes(run: Path, demos: DemoSet) -> None:
     config = Checkpoint.load(run).config
     assert config.stackable
-    seen, device = look(demos, config.eyes), torch.device("cpu")
+    seen, device = look(demos, eyes_of(config)), torch.device("cpu")
     together = Learner(seen, config, small_train(), (0, 1), device)
     losses, _ = together.differentiate(together.batch(0))
     for i, seed in enumerate((0, 1)):
@@ -327,9 +337,9 @@ def test_every_ranker_ranks_from_what_is_kept(run: Path, demos: DemoSet, no_netw
 
 def test_other_eyes_are_refused(run: Path, demos: DemoSet) -> None:
     checkpoint = Checkpoint.load(run)
-    eyes = replace(checkpoint.config.eyes, weights="0123456789abcdef", network="resnet18")
+    eyes = replace(eyes_of(checkpoint.config), weights="0123456789abcdef", network="resnet18")
     other = replace(checkpoint, config=replace(checkpoint.config, eyes=eyes))
-    untrained = __import__("timm").create_model("resnet18")
+    untrained = timm.create_model("resnet18")
     agent, seen = other.agent(), raw(demos, slice(0, 2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("outtakes.policy.eyes.network._from_hub", lambda *_: untrained)
@@ -343,7 +353,7 @@ def test_other_eyes_are_refused(run: Path, demos: DemoSet) -> None:
 def test_a_picture_that_is_missing_is_named(run: Path, demos: DemoSet) -> None:
     agent, seen = Checkpoint.load(run).agent(), raw(demos, slice(0, 2))
     seen["observation.images.wrist"] = seen.pop("observation.images.overhead")
-    with pytest.raises(ConfigError, match="no picture of camera 'overhead'.* there is wrist"):
+    with pytest.raises(ConfigError, match=r"no picture of camera 'overhead'.* there is wrist"):
         agent.begin(seen)
 
 
@@ -354,8 +364,8 @@ def test_pictures_of_another_size_are_resized_and_that_is_told_once(
     own = agent.observation({**seen, "observation.images.overhead": pictures(2, 32)})
     large = pictures(2, 32).repeat(2, axis=1).repeat(4, axis=2)
     with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            shrunk = agent.observation({**seen, "observation.images.overhead": large})
+        agent.observation({**seen, "observation.images.overhead": large})
+        shrunk = agent.observation({**seen, "observation.images.overhead": large})
     assert torch.equal(own.environment_state, shrunk.environment_state)
     assert [record.getMessage() for record in caplog.records] == [
         "camera 'overhead': pictures of 64 x 128 are resized to 32 x 32, as in training"

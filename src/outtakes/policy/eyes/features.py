@@ -9,13 +9,12 @@ Reading them needs numpy alone: copy both folders to a bare GPU machine and trai
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,9 +25,6 @@ from outtakes.data.frames import frame_file_name
 from outtakes.policy.eyes.frozen import FrozenEyes
 from outtakes.policy.eyes.network import FrozenNetwork
 from outtakes.progress import Progress
-
-if TYPE_CHECKING:
-    from outtakes.data.lerobot.decode import See
 
 AT_ONCE = 32
 """Pictures that go through the network together."""
@@ -172,7 +168,7 @@ class Onlooker:
 @contextmanager
 def looking_on(
     eyes: FrozenEyes, cache: Path, rows: int, device: torch.device | str = "cpu", *, again: bool
-) -> Iterator[See]:
+) -> Iterator[Callable[[str, int, np.ndarray], None]]:
     """What is shown every frame of a dataset while its frame cache is made.
 
     Args:

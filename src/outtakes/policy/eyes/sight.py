@@ -113,6 +113,11 @@ class Gaze:
         self.sight, self.device = sight.to(device), device
         self._told: set[tuple[str, tuple[int, ...]]] = set()
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Cameras it looks through."""
+        return self.sight.eyes.cameras
+
     @cached_property
     def _network(self) -> FrozenNetwork:
         return FrozenNetwork(self.sight.eyes).to(self.device)
@@ -130,7 +135,7 @@ class Gaze:
             ConfigError: when a camera's picture is missing, or of another kind.
             MachineError: when the network is not installed.
         """
-        left = [c for c in self.sight.eyes.cameras if f"{FEATURES}{c}" not in raw]
+        left = [c for c in self.cameras if f"{FEATURES}{c}" not in raw]
         if not left:
             return dict(raw)
         pictures = [self._picture(raw, camera) for camera in left]
@@ -141,12 +146,11 @@ class Gaze:
     def features(self, raw: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         """Camera -> (B, h, w, C) features, of what `look` gives."""
         seen = self.look(raw)
-        return {
-            camera: torch.from_numpy(np.ascontiguousarray(seen[f"{FEATURES}{camera}"])).to(
-                self.device
-            )
-            for camera in self.sight.eyes.cameras
+        # A memory map is read-only, which torch does not take without a warning.
+        maps = {
+            c: np.require(seen[f"{FEATURES}{c}"], requirements=("C", "W")) for c in self.cameras
         }
+        return {camera: torch.from_numpy(own).to(self.device) for camera, own in maps.items()}
 
     def _picture(self, raw: Mapping[str, np.ndarray], camera: str) -> np.ndarray:
         name = f"{IMAGES}{camera}"
