@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +21,7 @@ from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
+from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
@@ -39,15 +39,17 @@ from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
+from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
-from outtakes.ranking import scores as scoring
 from outtakes.ranking.attention.scoring import AttentionRanker
-from outtakes.ranking.ranker import Ranker, ranker
+from outtakes.ranking.combination import Part, parse, rank_by
+from outtakes.ranking.measure import Needs
+from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores
-from outtakes.report.content import ReportContent
+from outtakes.report.html import PAGE
 from outtakes.selection import select as selecting
 from outtakes.selection.select import Selection
 
@@ -59,7 +61,7 @@ __all__ = [
     "StudyPlan",
     "Triaged",
     "check_policy",
-    "chosen_ranker",
+    "chosen_rankers",
     "collect",
     "compare",
     "demo",
@@ -69,6 +71,7 @@ __all__ = [
     "load",
     "load_scores",
     "load_selection",
+    "needs_runs",
     "prepare",
     "rank",
     "recipe",
@@ -78,16 +81,15 @@ __all__ = [
     "train",
     "train_prepared",
     "triage",
+    "triage_prepared",
     "write_report",
 ]
 
 recipe = recipes.recipe
 """A recipe by its name."""
-Device = Literal["auto", "cpu", "cuda"]
-"""Where to compute; "auto" takes a GPU where there is one."""
-Keep = Literal["low", "mid", "high", "random", "below"]
-Location = str | PathLike[str]
-"""A path, as text or as an object."""
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute; "auto" takes CUDA where there is one; "mps" is Apple's GPU."""
+Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
 
 
 # --- step by step ---------------------------------------------------------------------------------
@@ -185,13 +187,16 @@ def rank(
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> Scores:
-    """Rank the failures by trained runs.
+    """Rank the failures by trained runs, or by the dataset alone.
 
     Args:
         runs: trained as the ranker's measure needs, one a seed: by "attention" with "act-pb" on
-            successes and failures, by "action-error" any policy on the successes alone.
+            successes and failures, by "action-error" any policy on the successes alone; none
+            where the dataset is all that is needed, as by "coverage". Several rankers each take
+            the runs of their kind.
         demos: the dataset they were trained on.
-        by: a ranker, or its name.
+        by: a ranker, its name, or several as "NAME[=WEIGHT],...", to rank by the weighted mean of
+            their ranks.
         pairs: (time step, success) pairs to sample for each failure, by "attention"; every pair
             when None.
         device: where to compute.
@@ -199,34 +204,46 @@ def rank(
 
     Raises:
         CheckpointError: when a run is of another kind or of other data.
-        ConfigError: when there is no run, or pairs are given to a ranker that has none.
+        ConfigError: when a run is needed and there is none, or pairs are given to a ranker that
+            has none.
         DatasetError: when there is no success or no failure.
         UnknownName: when there is no such ranker.
     """
-    _check_runs(runs)
-    chosen = chosen_ranker(by, pairs)
-    return scoring.rank(chosen, runs, demos, device=named_device(device), progress=progress)
+    parts = chosen_rankers(by, pairs)
+    return rank_by(parts, runs, demos, device=named_device(device), progress=progress)
 
 
-def chosen_ranker(by: str | Ranker, pairs: int | None = None) -> Ranker:
-    """The ranker of this name, sampling so many pairs.
+def chosen_rankers(by: str | Ranker, pairs: int | None = None) -> list[Part]:
+    """The rankers of these names with their weights; those by attention sample so many pairs.
 
     Raises:
-        ConfigError: when pairs are given to a ranker that has none.
+        ConfigError: when pairs are given and no ranker has any, or a weight is no number.
         UnknownName: when there is no such ranker.
     """
-    chosen = ranker(by) if isinstance(by, str) else by
+    parts = parse(by) if isinstance(by, str) else [Part(by)]
     if pairs is None:
-        return chosen
-    if not isinstance(chosen, AttentionRanker):
-        raise ConfigError(f"pairs to rank by {chosen.measure.key}", remedy="rank by attention")
-    return AttentionRanker(pairs)
+        return parts
+    if not any(isinstance(part.ranker, AttentionRanker) for part in parts):
+        names = " and ".join(part.ranker.measure.key for part in parts)
+        raise ConfigError(f"pairs to rank by {names}", remedy="rank by attention")
+    return [_sampling(part, pairs) for part in parts]
+
+
+def _sampling(part: Part, pairs: int) -> Part:
+    if not isinstance(part.ranker, AttentionRanker):
+        return part
+    return replace(part, ranker=type(part.ranker)(pairs))
+
+
+def needs_runs(parts: Sequence[Part]) -> bool:
+    """Whether something must be trained before failures can be ranked by these."""
+    return any(part.ranker.measure.needs is not Needs.DATASET for part in parts)
 
 
 def select(
     scores: Scores,
     *,
-    keep: Keep = "low",
+    keep: Keep = "best",
     count: int = 10,
     threshold: float | None = None,
     fold: int = 0,
@@ -235,8 +252,9 @@ def select(
 
     Args:
         scores: the ranking.
-        keep: "low", the nearest failures; "mid", the middle; "high", the farthest; "random", one
-            of the disjoint random folds; or "below", all that are at least as near as `threshold`.
+        keep: "best", those expected to teach most, or "worst"; "low", "mid" or "high", those of
+            the lowest, middle or highest scores; "random", one of the disjoint random folds; or
+            "below", all whose scores are no higher than `threshold`.
         count: failures to keep; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
@@ -303,8 +321,8 @@ def write_report(
     *,
     scores: Scores,
     selection: Selection,
-    rollouts: RolloutLog,
-    compared: Comparison,
+    rollouts: RolloutLog | None = None,
+    compared: Comparison | None = None,
     title: str = "which failures to keep",
     recipe: Recipe | str = "quick",
     reading: Reading | None = None,
@@ -317,7 +335,7 @@ def write_report(
         demos: the dataset, which must still be where it was loaded from.
         scores: its ranking.
         selection: what was kept.
-        rollouts: what was rolled out.
+        rollouts: what was rolled out, if anything was.
         compared: the rollouts compared.
         title: what was done, for people.
         recipe: that the dataset was loaded and trained on with.
@@ -333,21 +351,17 @@ def write_report(
     """
     datasets.check_made_for(demos, scores)
     settings = replace(_settings(recipe), seeds=tuple(scores.seeds))
-    lab = Lab(settings, Path(out), reading=reading or Reading())
+    lab = datasets.fit(Lab(settings, Path(out), reading=reading or Reading()), demos)
     scores.save(lab.out / SCORES)
     selection.save(lab.out / SELECTION)
-    rollouts.save(lab.out / ROLLOUTS)
-    compared.save(lab.out / COMPARISON)
+    if rollouts is not None:
+        rollouts.save(lab.out / ROLLOUTS)
+    if compared is not None:
+        compared.save(lab.out / COMPARISON)
     dataset = local_folder(demos.name).absolute()
-    write_setup(
-        lab,
-        demos,
-        title=title,
-        dataset=dataset,
-        labels=labels or {},
-        next_commands=[f"lerobot-train --dataset.root={dataset} {selection.as_lerobot_argument()}"],
-    )
-    return report(lab.out)
+    write_setup(lab, demos, title=title, dataset=dataset, labels=labels or {})
+    reporting.write_advice(lab, demos, dataset, selection)
+    return lab.out / PAGE
 
 
 # --- in one go ------------------------------------------------------------------------------------
@@ -412,20 +426,57 @@ class Triaged:
     """What a triage found."""
 
     selection: Selection
-    content: ReportContent
-    """Everything its report shows, the verdict first."""
+    recommendation: Recommendation
+    """What to do with the failures, and the commands that do it."""
     report: Path
     """The page."""
 
 
 def triage(
-    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "low", count: int = 10
+    dataset: Location,
+    out: Location,
+    *,
+    by: str | Ranker = "attention",
+    keep: Keep = "best",
+    count: int = 10,
+    recipe: Recipe | str = "quick",
+    reading: Reading | None = None,
+    device: Device = "auto",
+    progress: Progress | None = None,
 ) -> Triaged:
-    """Rank and select the failures of a dataset, and report; needs no simulator.
+    """Rank and select the failures of a dataset, and say what to do with them; needs no simulator.
+
+    Args:
+        dataset: its folder, or `owner/name` on the hub. It is only read.
+        out: folder for everything; a second call goes on where the first stopped.
+        by: a ranker, or its name.
+        keep: which failures, see `select`.
+        count: how many.
+        recipe: settings, or their name; fitted to the dataset.
+        reading: cameras, where outcomes are, and what to do about corrupt episodes.
+        device: where to compute.
+        progress: told how far everything is.
+
+    Raises:
+        ConfigError: when no failure is to be kept.
+        DatasetError: when it is missing, damaged or unlabelled, or has too few successes to hold
+            some out.
+        UnknownName: when there is no such ranker.
+    """
+    prepared = prepare(
+        dataset, out, recipe=recipe, reading=reading, device=device, progress=progress
+    )
+    return triage_prepared(prepared, by=by, keep=keep, count=count)
+
+
+def triage_prepared(
+    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "best", count: int = 10
+) -> Triaged:
+    """The same of a dataset that was prepared. See `triage`.
 
     Args:
         prepared: the dataset, as `prepare` gives it.
-        by: a ranker, or its name.
+        by: a ranker, its name, or several, see `rank`.
         keep: which failures, see `select`.
         count: how many.
 
@@ -435,21 +486,23 @@ def triage(
         UnknownName: when there is no such ranker.
     """
     lab, demos = prepared.lab, prepared.demos
-    selection = triaging.triage(lab, demos, chosen_ranker(by), keep=keep, count=count)
-    content = reporting.report_triage(lab, demos, prepared.folder, demos.name)
-    return Triaged(selection, content, lab.out / "report.html")
+    selection = triaging.triage(lab, demos, chosen_rankers(by), keep=keep, count=count)
+    recommended = reporting.report_triage(lab, demos, prepared.folder, demos.name)
+    return Triaged(selection, recommended, lab.out / PAGE)
 
 
-def demo(lab: Lab) -> tuple[str, Path]:
-    """The main job in simulation, from nothing to the report: the verdict, and the page."""
-    compared = study.demo(lab)
-    page = reporting.report_simulated(lab)
-    return compared.verdict(reporting.labels(lab.out)), page
+def demo(lab: Lab) -> Triaged:
+    """The main job in simulation, from nothing to the report."""
+    study.demo(lab)
+    recommended, page = reporting.report_simulated(lab)
+    return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
-    return study.paper(lab, plan), reporting.report_simulated(lab)
+    comparisons = study.paper(lab, plan)
+    _, page = reporting.report_simulated(lab)
+    return comparisons, page
 
 
 def laboratory(

@@ -1,21 +1,28 @@
-"""Verbs that do everything from data to report: demo, triage, study; and report itself."""
+"""Verbs that do everything from data to report: demo and triage; and report itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from outtakes.cli.advice import advice
 from outtakes.cli.reads import Trains
 from outtakes.cli.verb import Overrides, Verb
 from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.api import Triaged
 
 
 @dataclass
 class Demo(Overrides):
     """Collect, train, rank, select, retrain, evaluate and report, on a simulated task."""
+
+    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
 
     out: Path = Path("outtakes-demo")
     """Folder for everything; a second call goes on where the first stopped."""
@@ -26,88 +33,60 @@ class Demo(Overrides):
         """Run the main job and say where the report is."""
         from outtakes import api
 
-        verdict, page = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
-        console.result(
-            f"{verdict}\n\nReport: {page.resolve()}",
-            {"verdict": verdict, "report": str(page.resolve())},
-        )
+        found = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
+        _tell(console, found)
 
 
 @dataclass
 class Triage(Trains):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
 
+    needs = ("jinja2", "pyarrow", "scipy")
+
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
-    keep: Literal["low", "mid", "high", "random"] = "low"
-    """Which failures to keep."""
+    keep: Literal["best", "worst", "low", "mid", "high", "random"] = "best"
+    """Which failures to keep: those expected to teach most, or least; those of the lowest, middle
+    or highest scores; or some at random."""
     count: int = 10
     """How many failures to keep."""
     by: str = "attention"
-    """What to rank them by: attention or action-error, or another package's ranker."""
+    """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`."""
 
     def run(self, console: Console) -> None:
         """Triage and say which failures to keep."""
         from outtakes import api
 
-        ranker = api.chosen_ranker(self.by)
+        api.chosen_rankers(self.by)
         prepared = self.prepare(self.out, console)
-        found = api.triage(prepared, by=ranker, keep=self.keep, count=self.count)
-        overview, verdict = prepared.overview, found.content.verdict
-        argument, page = found.selection.as_lerobot_argument(), found.report.resolve()
-        console.result(
-            f"{verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {page}",
-            {
-                "settings": overview.facts(),
-                "verdict": verdict,
-                "kept": found.selection.kept,
-                "dropped": found.selection.dropped,
-                "lerobot_argument": argument,
-                "report": str(page),
-            },
-        )
+        found = api.triage_prepared(prepared, by=self.by, keep=self.keep, count=self.count)
+        overview = prepared.overview
+        _tell(console, found, {"settings": overview.facts()}, overview.left_out())
 
 
-@dataclass
-class Study(Overrides):
-    """The paper's experiments with controls, its numbers beside ours; resumable."""
-
-    name: Positional[Literal["paper"]]
-    """Which study."""
-    out: Path = Path("outtakes-study")
-    """Folder for everything."""
-    task: str = "lift"
-    """The simulated task."""
-    selection_seeds: tuple[int, ...] | None = None
-    """Training seeds of Experiment 2."""
-    few_successes: tuple[int, ...] | None = None
-    """Numbers of successes to repeat Experiment 1 with."""
-
-    def run(self, console: Console) -> None:
-        """Run what is missing and print the tables."""
-        from outtakes import api
-
-        changes = {
-            "seeds": self.seeds,
-            "selection_seeds": self.selection_seeds,
-            "few_successes": self.few_successes,
-        }
-        plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
-        lab = self.lab(self.settings(), self.out, console, task=self.task)
-        comparisons, report = api.run_study(lab, plan)
-        tables = (self.out / "tables.md").read_text(encoding="utf-8")
-        console.result(
-            f"{tables}\nReport: {report.resolve()}",
-            {
-                "verdicts": {name: c.verdict() for name, c in comparisons.items()},
-                "report": str(report.resolve()),
-            },
-        )
+def _tell(
+    console: Console, found: Triaged, facts: Mapping[str, object] | None = None, left_out: str = ""
+) -> None:
+    """The recommendation, and where everything is; what was selected is not what is recommended."""
+    page = found.report.resolve()
+    console.result(
+        f"{advice(found.recommendation)}\n{left_out}\nReport: {page}",
+        {
+            **(facts or {}),
+            "recommendation": found.recommendation.as_json(),
+            "kept": found.selection.kept,
+            "dropped": found.selection.dropped,
+            "lerobot_argument": found.selection.as_lerobot_argument(),
+            "report": str(page),
+        },
+    )
 
 
 @dataclass
 class Report(Verb):
     """Write the report of an experiment's folder again."""
+
+    needs = ("jinja2", "pyarrow", "scipy")
 
     out: Annotated[Positional[Path], arg(metavar="DIR")]
     """Folder of a demo, triage or study."""

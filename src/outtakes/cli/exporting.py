@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Export(Reads):
     """Write the selected episodes as a dataset of their own, and weights, for any other trainer."""
 
+    needs = ("lerobot", "pyarrow")
+
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset: a folder, or owner/name on the hub. It is only read."""
     out: Path
@@ -110,6 +112,8 @@ def _video_line(videos: dict[str, int]) -> str:
 @dataclass
 class Rerun(Labelled):
     """Write a recording for the Rerun viewer: cameras, numbers and divergence, in step."""
+
+    needs = ("pyarrow", "rerun")
 
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset: a folder, or owner/name on the hub. It is only read."""

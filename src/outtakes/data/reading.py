@@ -32,11 +32,13 @@ class Reading:
     outcome_from: str | None = None
     """The one source of outcomes, see `outtakes.data.outcomes`; all by precedence when None."""
     labels: Path | None = None
-    """A label file in place of those in the dataset's folder."""
+    """A label file in place of those in the dataset's folder; text becomes a path."""
     skip_bad: bool = False
     """Whether to leave corrupt episodes out instead of refusing the dataset."""
 
     def __post_init__(self) -> None:
+        if self.labels is not None:
+            object.__setattr__(self, "labels", Path(self.labels))
         if self.image_size is not None and self.image_size < 1:
             raise ConfigError(f"image size {self.image_size}", remedy="choose at least 1 pixel")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError, DatasetError
+from outtakes.experiments.advice import chosen_option, everything
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
@@ -23,16 +24,18 @@ from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.eyes.features import look
 from outtakes.ranking.action_error import action_scale, errors_along
+from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
-from outtakes.ranking.ranker import Ranker
-from outtakes.ranking.scores import Scores, rank
+from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection, select
 
 FOLDS = 3
 """Parts the successes are cut into; each is held out once."""
 
 
-def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -> Selection:
+def triage(
+    lab: Lab, demos: DemoSet, rankers: Sequence[Part], *, keep: str, count: int
+) -> Selection:
     """Train, rank and select on the user's own data, and measure the proxy.
 
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
@@ -51,11 +54,14 @@ def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
-    jobs = jobs_of(lab, [ranking_arm(lab, demos, ranker)], lab.recipe.seeds, demos)
-    run_jobs(lab, jobs, stage="train")
+    if eyes := lab.recipe.policy.eyes:
+        demos = look(demos, eyes, device=lab.device, progress=lab.progress)
+    jobs = jobs_of(lab, ranking_arms(lab, demos, rankers), lab.recipe.seeds, demos)
+    if jobs:
+        run_jobs(lab, jobs, stage="train")
     with lab.timed("rank"):
-        runs = (Checkpoint.load(job.run) for job in jobs)
-        scores = rank(ranker, runs, demos, device=lab.device, progress=lab.progress)
+        runs = [Checkpoint.load(job.run) for job in jobs]
+        scores = rank_by(rankers, runs, demos, device=lab.device, progress=lab.progress)
         scores.save(lab.out / SCORES)
     selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
     selection.save(lab.out / SELECTION)
@@ -64,13 +70,16 @@ def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -
     return selection
 
 
-def ranking_arm(lab: Lab, demos: DemoSet, ranker: Ranker) -> Arm:
-    """What must be trained for a ranker."""
+def ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Arm]:
+    """What must be trained for these rankers."""
     successes, recipe = demos.episodes(Outcome.SUCCESS), lab.recipe
-    if ranker.measure.needs is Needs.SUCCESSES:
-        return act_arm(recipe, "act-s", "ACT, successes only", successes)
     both = [*successes, *demos.episodes(Outcome.FAILURE)]
-    return bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both)
+    arms = {
+        Needs.SUCCESSES: act_arm(recipe, "act-s", "ACT, successes only", successes),
+        Needs.BIAS: bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both),
+    }
+    needed = {part.ranker.measure.needs for part in rankers}
+    return [arm for needs, arm in arms.items() if needs in needed]
 
 
 def arms_of(
@@ -82,10 +91,10 @@ def arms_of(
     successes = demos.episodes(Outcome.SUCCESS)
     at_random = select(scores, successes, keep="random", count=len(chosen)).kept if chosen else []
     return {
-        BASELINE: ("Successes only", []),
-        "selected": (f"+ {len(chosen)} selected failures ({selection.rule})", chosen),
+        BASELINE: ("Successes alone", []),
+        "selected": (f"+ {chosen_option(selection, failures).what}", chosen),
         "random": (f"+ {len(chosen)} random failures", [e for e in at_random if e in failures]),
-        "all": (f"+ all {len(failures)} failures", failures),
+        "all": (f"+ {everything(failures).what}", failures),
     }
 
 
@@ -134,12 +143,11 @@ def _errors(
 ) -> ActionErrors:
     successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
     scale, steering = action_scale(demos.subset(successes)), lab.recipe.controller.steering
-    eyes, errors = lab.recipe.policy.eyes, dict[str, np.ndarray]()
-    seen = demos if eyes is None else look(demos, eyes, device=lab.device)
+    errors: dict[str, np.ndarray] = {}
     for (name, seed, i), job in jobs.items():
         table = errors.setdefault(name, np.zeros((len(seeds), len(successes))))
         agent = Checkpoint.load(job.run).agent(lab.device)
-        for demo in seen.subset(folds[i]):
+        for demo in demos.subset(folds[i]):
             error = errors_along(agent, demo, scale, steering).mean()
             table[seeds.index(seed), successes.index(demo.episode_index)] = error
     return ActionErrors.of(errors)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
-from outtakes.files import load_json, write_json
+from outtakes.files import Location, load_json, write_json
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.policy.eyes.features import look
 from outtakes.progress import Progress
-from outtakes.ranking.measure import ATTENTION, Measure
+from outtakes.ranking.measure import ATTENTION, End, Measure
 from outtakes.ranking.ranker import Plane, Ranker, RunScores
 
 _KIND, _VERSION = "scores", 2
@@ -89,8 +87,8 @@ class Scores:
         return sorted(self.failures[0].per_seed)
 
     def ranked(self) -> list[FailureScore]:
-        """The failures from nearest to farthest; ties go by episode index."""
-        sign = 1 if self.measure.low_is_near else -1
+        """The failures, those expected to teach most first; ties go by episode index."""
+        sign = 1 if self.measure.useful is End.LOW else -1
         return sorted(self.failures, key=lambda f: (sign * f.mean, f.episode))
 
     @staticmethod
@@ -112,7 +110,7 @@ class Scores:
             plane=runs[0].plane,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `scores.json`."""
         content = {
             "measure": self.measure.as_json(),
@@ -140,7 +138,7 @@ class Scores:
         }
 
     @staticmethod
-    def load(path: Path) -> Scores:
+    def load(path: Location) -> Scores:
         """Read `scores.json`, of this version or the one before, which knew one measure alone.
 
         Raises:
@@ -206,30 +204,15 @@ def rank(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scores:
-    """Score every failure by these runs, one a seed, taken one at a time.
-
-    Args:
-        ranker: how to.
-        runs: trained as its measure needs.
-        demos: the dataset they were trained on.
-        device: where to compute.
-        progress: told of every run.
+    """Score every failure, and average over the runs; see `Ranker.score_all`.
 
     Raises:
         ArtifactError: when runs scored different episodes, or one seed appears twice.
         CheckpointError: when a run is of another kind or of other data.
+        ConfigError: when there is no run, and one is needed.
         DatasetError: when there is no success or no failure.
-        MachineError: when a run's frozen eyes must look at the dataset first, and cannot.
     """
-    scored = []
-    for done, run in enumerate(runs):
-        if progress:
-            progress(done, done + 1, f"rank with seed {run.seed}")
-        eyes = run.config.eyes
-        seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
-        scored.append(ranker.score(run, seen, device=device))
-    if progress:
-        progress(len(scored), len(scored), "rank")
+    scored = ranker.score_all(runs, demos, device=device, progress=progress)
     return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
 
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
-from outtakes.files import load_json, write_json
+from outtakes.files import Location, load_json, write_json
+from outtakes.ranking.measure import End
 from outtakes.ranking.scores import Scores
 
 _KIND, _VERSION = "selection", 1
-RULES = ("low", "mid", "high", "random", "below")
+RULES = {
+    "best": "ranked first",
+    "worst": "ranked last",
+    "low": "with the lowest scores",
+    "mid": "in the middle of the ranking",
+    "high": "with the highest scores",
+    "random": "drawn at random",
+    "below": "with scores up to the threshold",
+}
+"""Rule -> what it keeps of the failures, in words."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Selection:
         """The kept episodes in the form `lerobot-train` takes."""
         return f"--dataset.episodes=[{','.join(map(str, self.kept))}]"
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `selection.json`."""
         content = {
             "dataset": self.dataset,
@@ -76,7 +85,7 @@ class Selection:
         write_json(path, _KIND, _VERSION, content)
 
     @staticmethod
-    def load(path: Path) -> Selection:
+    def load(path: Location) -> Selection:
         """Read `selection.json`.
 
         Raises:
@@ -96,7 +105,7 @@ def select(
     scores: Scores,
     successes: Sequence[int],
     *,
-    keep: str = "low",
+    keep: str = "best",
     count: int = 10,
     threshold: float | None = None,
     fold: int = 0,
@@ -107,8 +116,9 @@ def select(
     Args:
         scores: the ranked failures.
         successes: episode indices of the successes, all kept.
-        keep: "low", "mid" or "high": the nearest, the middle or the farthest failures; "random",
-            one of the disjoint folds of them; or "below", all at least as near as `threshold`.
+        keep: "best" or "worst": the first or the last of the ranking; "low", "mid" or "high":
+            those of the lowest, the middle or the highest scores; "random", one of the disjoint
+            folds of them; or "below", all whose scores are no higher than `threshold`.
         count: failures to keep; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
@@ -132,14 +142,18 @@ def select(
     elif keep == "random":
         chosen = _random_fold(ranked, count, fold, seed)
     else:
-        first = {"low": 0, "mid": (len(ranked) - count) // 2, "high": len(ranked) - count}[keep]
-        chosen = ranked[first : first + count]
+        low_first = ranked if scores.measure.useful is End.LOW else ranked[::-1]
+        order = ranked if keep in ("best", "worst") else low_first
+        last, middle = len(ranked) - count, (len(ranked) - count) // 2
+        first = {"best": 0, "low": 0, "mid": middle, "high": last, "worst": last}[keep]
+        chosen = order[first : first + count]
     choices = [Choice(episode, True, "success") for episode in successes]
     for place, failure in enumerate(scores.ranked(), start=1):
         kept = failure.episode in chosen
         reason = (
-            f"failure, rank {place} of {len(ranked)}, {scores.measure.of(failure.mean)}, "
-            f"{'in' if kept else 'outside'} the {keep} group"
+            f"failure, rank {place} of {len(ranked)} by {scores.measure.name} "
+            f"({scores.measure.of(failure.mean)}), {'' if kept else 'not '}among the {len(chosen)} "
+            f"{RULES[keep]}"
         )
         choices.append(Choice(failure.episode, kept, reason))
     choices.sort(key=lambda choice: choice.episode)
@@ -153,8 +167,7 @@ def _below(scores: Scores, threshold: float | None) -> list[int]:
             where=scores.dataset,
             remedy=f"give --threshold in {scores.measure.unit} with --keep below",
         )
-    sign = 1 if scores.measure.low_is_near else -1
-    return [f.episode for f in scores.ranked() if sign * f.mean <= sign * threshold]
+    return [f.episode for f in scores.ranked() if f.mean <= threshold]
 
 
 def _random_fold(episodes: Sequence[int], count: int, fold: int, seed: int) -> list[int]:

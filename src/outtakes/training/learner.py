@@ -59,7 +59,13 @@ class Learner:
         maps = {} if self.sight is None else self.sight.maps
         self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device, maps)
         self.samplers = [
-            Sampler(demos, seed=seed, batch_size=config.batch_size, balanced=config.balanced)
+            Sampler(
+                demos,
+                seed=seed,
+                batch_size=config.batch_size,
+                balanced=config.balanced,
+                successes_from=config.steps - config.finish if config.finish else None,
+            )
             for seed in seeds
         ]
         self.optimizer = Optimizer(self.policies, config.learning_rate, config.weight_decay)

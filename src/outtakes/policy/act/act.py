@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -136,7 +137,7 @@ class ActConfig(PolicyConfig):
         """Refuse what is none of `steerings` nor "nearest-<n>"."""
         if self.condition != "pb":
             super().check_steering(steering)
-        elif steering not in ("", "zero"):
+        elif steering not in ("", "zero", "mean-of-all"):
             neighbours(steering)
 
     @property
@@ -402,8 +403,10 @@ class ActPolicy(Policy):
 
     def begin(self, first: Observation, steering: str = "") -> Steering:
         """Choose each row's PB from its first observation (Sec. 3.3)."""
-        if self.bank is None:
+        if self.bank is None or self.bias is None:
             return super().begin(first, steering)
+        if steering == "mean-of-all":
+            return Steering(self.bias.mean().expand(len(first), -1, -1), np.full(len(first), -1))
         bias, nearest = self.bank.steer(self.embed(first), steering or self.config.steerings[0])
         return Steering(bias, nearest.cpu().numpy())
 

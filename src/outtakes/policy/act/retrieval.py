@@ -12,7 +12,7 @@ from torch.nn import functional
 from outtakes.errors import CheckpointError, UnknownName
 from outtakes.shapes import Float, Int
 
-STEERINGS = ("nearest", "mean", "zero")
+STEERINGS = ("nearest", "mean", "zero", "mean-of-all")
 """Ways to choose the PB at run time; the paper's first."""
 
 
@@ -45,11 +45,13 @@ class Bank:
             embedding: of each query.
             count: how many for each; 0 or more than there are for all of them.
         """
-        # First images of one scene differ by little: their cosines need all the digits there are.
-        own = functional.normalize(self.embeddings.double(), dim=-1)
-        similarity = functional.normalize(embedding.double(), dim=-1) @ own.transpose(0, 1)
+        # First images of one scene differ by little: their cosines need all the digits there are,
+        # which Apple's GPUs do not have.
+        own = functional.normalize(self.embeddings.cpu().double(), dim=-1)
+        asked = functional.normalize(embedding.cpu().double(), dim=-1)
         available = len(self.episodes)
-        return similarity.topk(min(count, available) if count else available).indices
+        found = (asked @ own.transpose(0, 1)).topk(min(count, available) if count else available)
+        return found.indices.to(embedding.device)
 
     def steer(
         self, embedding: Float[Tensor, "B K"], steering: str

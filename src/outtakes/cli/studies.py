@@ -1,0 +1,286 @@
+"""`outtakes study`: experiments that take hours, each resumable, each with a folder of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
+
+from outtakes.cli.verb import Overrides
+from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.api import Lab
+    from outtakes.experiments.cell import Cell
+
+
+@dataclass(kw_only=True)
+class OnTask(Overrides):
+    """What all studies take."""
+
+    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
+
+    out: Path = Path("outtakes-study")
+    """Folder for everything; a second call goes on where the first stopped."""
+    task: str = "lift"
+    """The simulated task."""
+    workers: int | None = None
+    """Processes, a core each; as many as there are cores when not given."""
+
+    def laboratory(self, console: Console) -> Lab:
+        """The study's folder and settings."""
+        lab = self.lab(self.settings(), self.out, console, task=self.task)
+        return replace(lab, workers=self.workers)
+
+
+@dataclass(kw_only=True)
+class StudyPaper(OnTask):
+    """The paper's experiments with controls, its numbers beside ours."""
+
+    selection_seeds: tuple[int, ...] | None = None
+    """Training seeds of Experiment 2."""
+    few_successes: tuple[int, ...] | None = None
+    """Numbers of successes to repeat Experiment 1 with."""
+
+    def run(self, console: Console) -> None:
+        """Run what is missing and print the tables."""
+        from outtakes import api
+
+        changes = {
+            "seeds": self.seeds,
+            "selection_seeds": self.selection_seeds,
+            "few_successes": self.few_successes,
+        }
+        plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
+        lab = self.laboratory(console)
+        comparisons, report = api.run_study(lab, plan)
+        tables = (self.out / "tables.md").read_text(encoding="utf-8")
+        console.result(
+            f"{tables}\nReport: {report.resolve()}",
+            {
+                "verdicts": {name: c.verdict() for name, c in comparisons.items()},
+                "report": str(report.resolve()),
+            },
+        )
+
+
+@dataclass(kw_only=True)
+class OnCell(OnTask):
+    """What studies of few successes and all failures of one collection take."""
+
+    successes: int = 10
+    """Successes beside the failures: the first so many of the collection."""
+    collection: int | None = None
+    """Collection seed of the demonstrations."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+
+    def cell(self, console: Console, *, tuning: bool) -> Cell:
+        """The cell; of tuning, on demonstrations and initial states that nothing reports."""
+        from outtakes.experiments import replication
+
+        return replication.cell(
+            self.laboratory(console),
+            self.successes,
+            collection=self.collection,
+            rollouts=self.rollouts,
+            tuning=tuning,
+        )
+
+
+@dataclass(kw_only=True)
+class StudyBudgets(OnCell):
+    """How long to train: a learning curve for every way to train, on tuning data."""
+
+    arms: tuple[str, ...] | None = None
+    """Ways to train, for example act-s act-15 act-all; all when not given."""
+    lengths: tuple[int, ...] | None = None
+    """Optimiser steps at which to roll out."""
+
+    def run(self, console: Console) -> None:
+        """Measure what is missing and print the curves."""
+        from outtakes.experiments import replication
+
+        found = replication.measure_budgets(
+            self.cell(console, tuning=True), arms=self.arms, lengths=self.lengths
+        )
+        curves = {
+            name: {"steps": list(c.steps), "rates": c.means.round(4).tolist(), "best": c.best}
+            for name, c in found.curves.items()
+        }
+        console.result(found.table(), {"curves": curves})
+
+
+@dataclass(kw_only=True)
+class StudyUsefulness(OnCell):
+    """What each failure is worth, by retraining on random subsets; on tuning data."""
+
+    subsets: int = 200
+    """Random subsets to retrain on."""
+    size: int = 15
+    """Failures in each."""
+
+    def run(self, console: Console) -> None:
+        """Retrain what is missing and print what failures are worth."""
+        from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
+
+        cell = self.cell(console, tuning=True)
+        steps = cell.lab.recipe.train.steps
+        plan = SubsetPlan(size=self.size, subsets=self.subsets, steps=steps)
+        found = measure_usefulness(cell, plan)
+        worth = sorted(zip(found.effects, found.episodes, strict=True), reverse=True)
+        lines = [f"  episode {episode}: {100 * effect:+.1f} points" for effect, episode in worth]
+        console.result(
+            f"Reliability {found.reliability:.2f} from {found.subsets} subsets.\n"
+            + "\n".join(lines),
+            {
+                "reliability": found.reliability,
+                "effects": {str(e): float(effect) for effect, e in worth},
+            },
+        )
+
+
+@dataclass(kw_only=True)
+class OnReplicates(OnTask):
+    """What studies take that are repeated on collections of their own."""
+
+    successes: int = 10
+    """Successes beside the failures: the first so many of each collection."""
+    replicates: int = 8
+    """Collections, each with initial states and training seeds of its own."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+    tuning: bool = False
+    """On collections and initial states that nothing reported uses."""
+
+    def repeated(self) -> dict[str, Any]:
+        """These settings."""
+        names = ("successes", "replicates", "rollouts", "tuning")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(kw_only=True)
+class StudyRankers(OnReplicates):
+    """Rankers judged by the policies they make: each one's choice of failures against chance."""
+
+    by: tuple[str, ...] = ("attention", "coverage", "action-error")
+    """Rankers; several joined by commas count as one."""
+    keep: tuple[Literal["best", "worst"], ...] = ("best",)
+    """Which ends of each ranking to train on."""
+    counts: tuple[int, ...] = (15,)
+    """How many failures to keep."""
+    draws: int = 2
+    """Random selections of each size."""
+    steps_none: int | None = None
+    """Training length with no failures, as tuned; the recipe's when not given."""
+    steps_some: int | None = None
+    """Training length with some failures."""
+    steps_all: int | None = None
+    """Training length with all failures."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.replication import screen
+        from outtakes.experiments.screening import ScreeningPlan, at_random
+
+        lengths = {"none": self.steps_none, "some": self.steps_some, "all": self.steps_all}
+        plan = ScreeningPlan(
+            rankers=self.by,
+            counts=self.counts,
+            ends=self.keep,
+            draws=self.draws,
+            steps={name: steps for name, steps in lengths.items() if steps is not None},
+        )
+        found = screen(self.laboratory(console), plan, **self.repeated())
+        table = found.table(at_random(found), title="Failures kept", than="as many at random")
+        console.result(table, {"rates": dict(found.rates)})
+
+
+@dataclass(kw_only=True)
+class StudyWays(OnReplicates):
+    """Ways to use all failures, each trained as long as was tuned, against the successes alone."""
+
+    budgets: Path
+    """`budgets.json` of the same task and number of successes."""
+    arms: tuple[str, ...] | None = None
+    """Which ways, for example act-s act-all; all that were tuned when not given."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.budgets import Budgets
+        from outtakes.experiments.comparing import against_successes
+        from outtakes.experiments.replication import compare_ways
+
+        tuned = Budgets.load(self.budgets)
+        found = compare_ways(self.laboratory(console), tuned, arms=self.arms, **self.repeated())
+        against = against_successes(found)
+        best = next(iter(against.values()), "")
+        table = found.table(against, title="Way to train", than=best)
+        console.result(table, {"rates": dict(found.rates)})
+
+
+@dataclass(kw_only=True)
+class StudyWorth(OnTask):
+    """What failures are worth in demonstrations: success by the number of successes."""
+
+    numbers: tuple[int, ...] = (5, 10, 20, 30, 50, 100)
+    """Numbers of successes, with the failures and without."""
+    steps_without: tuple[int, ...] | None = None
+    """Training length for each number without failures, as tuned; the recipe's when not given."""
+    steps_with: tuple[int, ...] | None = None
+    """Training length for each number with them."""
+    replicates: int = 8
+    """Collections, each with initial states and training seeds of its own."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.replication import measure_worth
+        from outtakes.experiments.worth import WorthPlan, replaced, with_against_without
+
+        plan = WorthPlan(self.numbers, self.steps_without, self.steps_with)
+        lab = self.laboratory(console)
+        collect = replace(lab.recipe.collect, successes=max(self.numbers))
+        lab = replace(lab, recipe=replace(lab.recipe, collect=collect))
+        found = measure_worth(lab, plan, replicates=self.replicates, rollouts=self.rollouts)
+        table = found.table(with_against_without(plan), title="Trained on", than="without failures")
+        worths = [replaced(found, plan, number) for number in self.numbers]
+        lines = [
+            f"Beside {w.number} successes the failures are worth {w.more:.0f} more "
+            f"({w.low:.0f} to {w.high:.0f})."
+            for w in worths
+        ]
+        console.result(
+            "\n".join([table, "", *lines]),
+            {"rates": dict(found.rates), "worth": [w.as_json() for w in worths]},
+        )
+
+
+_STUDIES = (
+    Annotated[StudyPaper, subcommand("paper")]
+    | Annotated[StudyBudgets, subcommand("budgets")]
+    | Annotated[StudyUsefulness, subcommand("usefulness")]
+    | Annotated[StudyRankers, subcommand("rankers")]
+    | Annotated[StudyWays, subcommand("ways")]
+    | Annotated[StudyWorth, subcommand("worth")]
+)
+
+
+@dataclass
+class Study:
+    """Experiments that take hours; each can be stopped, and goes on where it was."""
+
+    which: OmitArgPrefixes[OmitSubcommandPrefixes[_STUDIES]]
+    """Which study."""
+
+    @property
+    def json(self) -> bool:
+        """See `Verb.json`."""
+        return self.which.json
+
+    def run(self, console: Console) -> None:
+        """Run it."""
+        self.which.run(console)
