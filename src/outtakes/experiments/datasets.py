@@ -17,8 +17,8 @@ from outtakes.errors import ArtifactError, DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
 from outtakes.experiments.recipes import adapt, chosen_eyes, frozen_eyes
-from outtakes.policy.eyes.features import looking_on
 from outtakes.files import Location
+from outtakes.policy.eyes.features import looking_on
 from outtakes.progress import Progress
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
