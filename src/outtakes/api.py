@@ -25,6 +25,7 @@ from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
+from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
 from outtakes.experiments.datasets import (
     Prepared,
@@ -39,6 +40,7 @@ from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
+from outtakes.experiments.ways import RANKED, SELECTED
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -493,15 +495,17 @@ def triage_prepared(
 
 def demo(lab: Lab) -> Triaged:
     """The main job in simulation, from nothing to the report."""
-    study.demo(lab)
-    recommended, page = reporting.report_simulated(lab)
+    demonstration.demo(lab)
+    recommended, page = reporting.report_simulated(
+        lab, shown=demonstration.SHOWN, retrieving=RANKED
+    )
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
     comparisons = study.paper(lab, plan)
-    _, page = reporting.report_simulated(lab)
+    _, page = reporting.report_simulated(lab, shown=study.SHOWN, retrieving=SELECTED)
     return comparisons, page
 
 

@@ -273,6 +273,7 @@ _STUDIES = (
 class Study:
     """Experiments that take hours; each can be stopped, and goes on where it was."""
 
+    needs = OnTask.needs
     which: OmitArgPrefixes[OmitSubcommandPrefixes[_STUDIES]]
     """Which study."""
 

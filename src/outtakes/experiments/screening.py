@@ -18,9 +18,9 @@ from outtakes.experiments.arm import Arm
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.study_log import run_recorded
-from outtakes.experiments.triage import ranking_arms
+from outtakes.experiments.triage import ranking_jobs
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.ranking.combination import Part, parse, rank_by, runs_for
+from outtakes.ranking.combination import parse, rank_by, runs_for
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import select
 
@@ -71,22 +71,19 @@ def rank_all(cell: Cell, names: Sequence[str]) -> dict[str, Scores]:
     lab, rankings = cell.lab, {}
     paths = {name: lab.out / "scores" / f"{name}.json" for name in names}
     parts = {name: parse(name) for name in names if not paths[name].exists()}
-    arms = ranking_arms(lab, cell.demos, [part for own in parts.values() for part in own])
-    jobs = jobs_of(lab, arms, lab.recipe.seeds, cell.demos)
+    jobs = ranking_jobs(lab, cell.demos, [part for own in parts.values() for part in own])
     if jobs:
         run_jobs(lab, jobs, stage="train for ranking")
     runs = [Checkpoint.load(job.run) for job in jobs]
     for name in names:
         if name in parts:
             lab.say(len(rankings), len(names), f"rank by {name}")
-            scores = rank_by(parts[name], _runs_for(parts[name], runs), cell.demos)
+            own = parts[name]
+            fitting = runs_for(own[0].ranker, runs, cell.demos) if len(own) == 1 else runs
+            scores = rank_by(own, fitting, cell.demos, device=lab.device)
             scores.save(paths[name])
         rankings[name] = Scores.load(paths[name])
     return rankings
-
-
-def _runs_for(parts: Sequence[Part], runs: Sequence[Checkpoint]) -> Sequence[Checkpoint]:
-    return runs_for(parts[0].ranker, runs) if len(parts) == 1 else runs
 
 
 def control_arms(cell: Cell, plan: ScreeningPlan) -> list[Arm]:
