@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import shutil
 import sys
@@ -14,12 +15,20 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from outtakes.data.demo import FEATURES, DemoSet, Outcome
 from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.lerobot.video import decode_image
 from outtakes.data.projection import Projection
 from outtakes.data.ref import keep
-from outtakes.errors import CheckpointError, ConfigError, MachineError, UnknownName
+from outtakes.errors import (
+    CheckpointError,
+    ConfigError,
+    DatasetError,
+    MachineError,
+    UnknownName,
+)
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.eyes import features, weights
 from outtakes.policy.eyes.features import features_folder, look, looking_on
@@ -151,6 +160,13 @@ def test_a_map_that_a_network_lacks_is_refused() -> None:
 def test_pictures_of_another_kind_are_refused(bad: np.ndarray, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         FrozenNetwork(EYES).look(bad)
+
+
+def test_stored_pictures_of_16_bits_are_refused() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(file, "PNG")
+    with pytest.raises(DatasetError, match=r"more than 8 bits a channel .*front\.png.*--cameras"):
+        decode_image(file.getvalue(), "front.png")
 
 
 # What is kept of a dataset

@@ -131,12 +131,19 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """(height, width, 3) uint8 of a PNG or JPEG file's bytes, found at `where`.
 
     Raises:
+        DatasetError: when it has more than 8 bits a channel, as depth has.
         UnreadableFile: when they are neither, or are damaged.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.mode.startswith(("I", "F")):
+                raise DatasetError(
+                    f"an image of more than 8 bits a channel ({image.mode})",
+                    where=where,
+                    remedy="leave that camera out with --cameras, or convert it to 8 bits",
+                )
             return np.asarray(image.convert("RGB"))
     # Pillow raises SyntaxError and ValueError, too, for damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
