@@ -11,22 +11,22 @@ from typing import Literal
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot.decode import See
+from outtakes.data.lerobot.layout import CAMERA_PREFIX
+from outtakes.data.lerobot.location import find_layout
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.lerobot.write import write_dataset
-from outtakes.errors import ArtifactError, DatasetError
+from outtakes.errors import DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
 from outtakes.experiments.recipes import adapt, chosen_eyes, frozen_eyes
-from outtakes.files import Location
 from outtakes.policy.eyes.features import looking_on
 from outtakes.progress import Progress
-from outtakes.ranking.scores import Scores
-from outtakes.selection.select import Selection
 from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment
 
 ShortEpisodes = Literal["shorten", "pad"]
 """For episodes shorter than a chunk: make the chunk shorter, or repeat their last action."""
+_BOOKKEEPING = {"timestamp", "frame_index", "episode_index", "index", "task_index"}
 _EPISODES_OF_ONE_PROCESS = 10
 """So few are collected sooner than processes start."""
 
@@ -97,7 +97,19 @@ class Prepared:
     @property
     def overview(self) -> Overview:
         """What was chosen, to be shown before any work goes into it."""
-        return Overview(self.demos, self.lab.recipe)
+        return Overview(self.demos, self.lab.recipe, self._unused())
+
+    def _unused(self) -> list[str]:
+        """The dataset's columns that nothing reads, without those of LeRobot's own bookkeeping."""
+        vectors = {
+            "observation.state": self.demos.state,
+            "observation.environment_state": self.demos.environment_state,
+            "action": self.demos.action,
+        }
+        read = {name for name, values in vectors.items() if values.shape[1]}
+        read |= {f"{CAMERA_PREFIX}{camera}" for camera in self.demos.images}
+        read |= {source.partition(":")[0] for source in self.demos.provenance.outcome_sources}
+        return sorted(set(find_layout(self.folder).features) - read - _BOOKKEEPING)
 
 
 def fit(
@@ -169,42 +181,4 @@ def check_lengths(demos: DemoSet, chunk: int) -> None:
             f"{length} frames are fewer than an action chunk of {chunk}",
             where=f"{demos.name}, episode {demos.episode_indices[shortest]}",
             remedy=f"use --chunk {length} or less, or --short-episodes pad",
-        )
-
-
-def load_selection(path: Location, demos: DemoSet) -> Selection:
-    """Read a selection and check that it is of this dataset.
-
-    Raises:
-        ArtifactError: when it is of another dataset.
-    """
-    selection = Selection.load(path)
-    check_made_for(demos, selection, path)
-    return selection
-
-
-def load_scores(path: Location, demos: DemoSet) -> Scores:
-    """Read scores and check that they are of this dataset.
-
-    Raises:
-        ArtifactError: when they are of another dataset.
-    """
-    scores = Scores.load(path)
-    check_made_for(demos, scores, path)
-    return scores
-
-
-def check_made_for(demos: DemoSet, made: Selection | Scores, where: Location | None = None) -> None:
-    """Refuse a selection or ranking of another dataset, or of this one read in another way.
-
-    Raises:
-        ArtifactError: when it is.
-    """
-    what = "selection" if isinstance(made, Selection) else "ranking"
-    if made.content_hash != demos.content_hash:
-        raise ArtifactError(
-            f"the {what} was made for other data ({made.dataset})",
-            where=where,
-            remedy="select again from scores of this dataset, or give the labels and flags it was "
-            "ranked with, --recipe included",
         )

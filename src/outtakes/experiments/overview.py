@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ class Overview:
 
     demos: DemoSet
     recipe: Recipe
+    unused: Sequence[str] = ()
+    """Columns of the dataset, cameras among them, that are not read."""
 
     def facts(self) -> dict[str, Any]:
         """Everything, for programs; sizes of images are (height, width) in pixels."""
@@ -46,6 +48,7 @@ class Overview:
             "successes": len(demos.episodes(Outcome.SUCCESS)),
             "failures": len(demos.episodes(Outcome.FAILURE)),
             "outcomes_from": dict(demos.provenance.outcome_sources),
+            "not_used": list(self.unused),
             "skipped": {str(e): why for e, why in demos.provenance.skipped.items()},
         }
 
@@ -79,6 +82,8 @@ class Overview:
             f"{facts['episodes']}: {facts['successes']} successes, {facts['failures']} failures, "
             f"{facts['tasks']} task{'s' * (facts['tasks'] != 1)}",
         )
+        if self.unused:
+            yield "Not used", ", ".join(self.unused)
         sources = facts["outcomes_from"].items()
         yield "Outcomes", ", ".join(f"{source} ({count})" for source, count in sources)
         for episode, why in facts["skipped"].items():

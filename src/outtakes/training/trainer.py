@@ -161,6 +161,7 @@ def _checkpoint(learner: Learner, policy: int) -> Checkpoint:
         sizes=learner.sizes,
         dataset=demos.name,
         content_hash=demos.content_hash,
+        choices=dict(demos.choices),
         episodes=tuple(int(e) for e in demos.episode_indices),
         successes=tuple(bool(s) for s in demos.successes),
         training=asdict(learner.config),
@@ -194,6 +195,8 @@ def _check_same(
         "length, batch or rate of training": _lasting(found.training),
     }
     different = [name for name, value in expected.items() if actual.get(name) != value]
+    if found.choices != dict(demos.choices):
+        different += [f"way to read it ({'; '.join(found.differences(demos))})"]
     if different:
         raise CheckpointError(
             "this run was trained with another " + " and ".join(different),

@@ -165,7 +165,7 @@ def test_pictures_of_another_kind_are_refused(bad: np.ndarray, complaint: str) -
 def test_stored_pictures_of_16_bits_are_refused() -> None:
     file = io.BytesIO()
     Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(file, "PNG")
-    with pytest.raises(DatasetError, match=r"more than 8 bits a channel .*front\.png.*--cameras"):
+    with pytest.raises(DatasetError, match=r"more than 8 bits deep.*front\.png.*--cameras"):
         decode_image(file.getvalue(), "front.png")
 
 

@@ -169,13 +169,15 @@ class OuttakesActPolicy(PreTrainedPolicy):
         return self.rows.others(own)
 
     def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor | None) -> Batch:
+        valid = ~batch["action_is_pad"]
         return Batch(
             demo=own,
             other_demo=own if others is None else others,
             success=self.rows.ended_well(own),
             observation=self._observation(batch),
-            action=batch[ACTION],
-            valid=~batch["action_is_pad"],
+            # LeRobot hands vectors of one number over as numbers.
+            action=batch[ACTION].reshape(*valid.shape, self.model.sizes.action),
+            valid=valid,
             paired=others is not None,
         )
 
@@ -186,7 +188,7 @@ class OuttakesActPolicy(PreTrainedPolicy):
         vectors = {OBS_STATE: sizes.state, OBS_ENV_STATE: sizes.environment_state}
         if self.eyes is not None:
             return self._looked(batch, self.eyes, images)
-        known = {name: _given(batch, name) for name, size in vectors.items() if size}
+        known = {n: _given(batch, n).reshape(-1, size) for n, size in vectors.items() if size}
         some = next(iter([*known.values(), *images.values()]))
         absent = torch.zeros(len(some), 0, device=some.device)
         return Observation(known.get(OBS_STATE, absent), known.get(OBS_ENV_STATE, absent), images)

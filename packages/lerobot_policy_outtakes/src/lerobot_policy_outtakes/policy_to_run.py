@@ -70,6 +70,7 @@ def to_run(pretrained: Path, out: Path) -> Path:
         sizes=replace(config.sizes(), demos=len(seen)),
         dataset=str(dataset.get("root") or dataset.get("repo_id") or pretrained),
         content_hash="",
+        choices={},
         episodes=tuple(policy.rows.episodes[seen].tolist()),
         successes=tuple(policy.rows.successes[seen].tolist()),
         training=asdict(_train_config(config, step, int(facts.get("batch_size") or 1))),
