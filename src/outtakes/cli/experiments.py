@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from outtakes.cli.advice import advice
 from outtakes.cli.finished import Finished
 from outtakes.cli.reads import Trains
-from outtakes.cli.verb import Overrides, Verb
+from outtakes.cli.verb import Overrides, Verb, episode_list
 from outtakes.console import Console
 
 if TYPE_CHECKING:
@@ -50,11 +50,13 @@ class Triage(Trains):
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
-    keep: Literal["best", "worst", "low", "mid", "high", "random"] = "best"
+    keep: Literal["best", "worst", "low", "mid", "high", "random", "below"] = "best"
     """Which failures to keep: those expected to teach most, or least; those of the lowest, middle
-    or highest scores; or some at random."""
-    count: int = 10
-    """How many failures to keep."""
+    or highest scores; some at random; or all below a threshold."""
+    count: int | None = None
+    """How many failures to keep; 10, or all when there are fewer, when not given."""
+    threshold: float | None = None
+    """In the unit of the scores, with --keep below."""
     by: str = "attention"
     """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`."""
 
@@ -70,9 +72,16 @@ class Triage(Trains):
         prepared = self.prepare(self.out, console)
         work = api.work_of_triage(prepared, self.by)
         console.note(work.sentence())
-        found = api.triage_prepared(prepared, by=self.by, keep=self.keep, count=self.count)
+        found = api.triage_prepared(
+            prepared, by=self.by, keep=self.keep, count=self.count, threshold=self.threshold
+        )
         overview = prepared.overview
-        facts = {"settings": overview.facts(), "work": work.facts()}
+        _, argument = episode_list(found.selection, self.out / "selection.json", prepared.folder)
+        facts = {
+            "settings": overview.facts(),
+            "work": work.facts(),
+            "lerobot_argument": argument,
+        }
         _tell(finished, console, found, facts, overview.left_out())
 
 
@@ -89,12 +98,12 @@ def _tell(
         console,
         f"{advice(found.recommendation)}\n{left_out}\nReport: {page}",
         {
-            **(facts or {}),
             "recommendation": found.recommendation.as_json(),
             "kept": found.selection.kept,
             "dropped": found.selection.dropped,
             "lerobot_argument": found.selection.as_lerobot_argument(),
             "report": str(page),
+            **(facts or {}),
         },
     )
 

@@ -47,10 +47,10 @@ class Reading:
         """The one source of outcomes, if it is named."""
         return None if self.outcome_from is None else Source.parse(self.outcome_from)
 
-    def request(self, cameras: Sequence[str]) -> dict[str, Any]:
-        """What changes the rows that are read, for their content hash.
+    def choices(self, cameras: Sequence[str]) -> dict[str, Any]:
+        """What shapes the rows that are read, as JSON.
 
-        Choices left alone are left out, so that a new one leaves the hashes of before as they were.
+        Choices left alone are left out, so that a new one leaves what was read before as it was.
         `skip_bad` is never in: what it leaves out is told by the files.
         """
         chosen = {
@@ -59,7 +59,7 @@ class Reading:
             "outcome_from": self.outcome_from,
         }
         choices = {name: value for name, value in chosen.items() if value is not None}
-        return {"format": 1, "cameras": list(cameras), "image_size": self.image_size, **choices}
+        return {"cameras": list(cameras), "image_size": self.image_size, **choices}
 
     def flags(self) -> str:
         """The command line flags that ask for this; the image size is the recipe's."""

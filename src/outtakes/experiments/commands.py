@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout
 from outtakes.data.lerobot.location import find_layout
@@ -180,7 +178,7 @@ def _lerobot(lab: Lab, layout: Layout, way: _Way) -> Iterator[Command]:
         return
     out, root = lab.out.absolute(), layout.home.absolute()
     episodes = [way.selection.as_lerobot_argument()]
-    if not _read_by_lerobot(layout):
+    if layout.unlike_lerobot is not None:
         export = out / f"export-{way.name}"
         flags = _read_alike(lab, _named(lab.recipe))
         words = ("export", str(root), "--select", str(way.file), *flags)
@@ -204,12 +202,6 @@ def _lerobot(lab: Lab, layout: Layout, way: _Way) -> Iterator[Command]:
             ]
         ),
     )
-
-
-def _read_by_lerobot(layout: Layout) -> bool:
-    """Whether LeRobot reads the folder as it is, and numbers its episodes alike."""
-    whole = list(layout.parts) == [""] and layout.root == layout.home
-    return whole and np.array_equal(layout.episode_indices, np.arange(len(layout.episode_indices)))
 
 
 def _own(*words: str) -> str:

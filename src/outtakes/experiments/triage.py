@@ -23,11 +23,12 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.scores import Scores
-from outtakes.selection.select import Selection, select
+from outtakes.selection.select import Selection, not_so_many, select
 
 FOLDS = 3
 """Parts the successes are cut into; each is held out once."""
@@ -36,26 +37,39 @@ WAYS = (BASELINE, "selected", "random", "all")
 
 
 def triage(
-    lab: Lab, demos: DemoSet, rankers: Sequence[Part], *, keep: str, count: int
+    lab: Lab,
+    demos: DemoSet,
+    rankers: Sequence[Part],
+    *,
+    keep: str,
+    count: int | None,
+    threshold: float | None = None,
 ) -> Selection:
     """Train, rank and select on the user's own data, and measure the proxy.
 
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
 
     Raises:
-        ConfigError: when no failure is to be kept.
+        ConfigError: when no failure is to be kept, or more than there are.
         DatasetError: when an outcome is missing, or there are too few successes to hold some out.
     """
-    if count < 1:
-        raise ConfigError(f"{count} failures to keep", remedy="choose --count 1 or more")
     check_both_outcomes(demos)
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
+    if count is not None and not 0 < count <= len(failures):
+        raise not_so_many(count, len(failures), demos.name)
+    if (keep == "below") != (threshold is not None):
+        raise ConfigError(
+            "--keep below and --threshold belong together",
+            remedy="give both, or neither",
+        )
     if len(successes) < FOLDS:
         raise DatasetError(
             f"{len(successes)} successes are too few to hold some out",
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
+    if eyes := lab.recipe.policy.eyes:
+        demos = look(demos, eyes, device=lab.device, progress=lab.progress)
     jobs = ranking_jobs(lab, demos, rankers)
     total = len(jobs) + validating_runs(lab)
     if jobs:
@@ -65,7 +79,15 @@ def triage(
         lab.say(len(jobs), total, "rank")
         scores = rank_by(rankers, runs, demos, device=lab.device)
         scores.save(lab.out / SCORES)
-    selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
+    selection = select(scores, successes, keep=keep, count=count, threshold=threshold)
+    if not set(selection.kept).intersection(failures):
+        means = sorted(failure.mean for failure in scores.failures)
+        raise ConfigError(
+            f"no failure is at {threshold:g} {scores.measure.unit} or below; they range from "
+            f"{means[0]:.4g} to {means[-1]:.4g}",
+            where=lab.out / SCORES,
+            remedy="choose a higher --threshold",
+        )
     selection.save(lab.out / SELECTION)
     later = _on_one_clock(lab, len(jobs), total)
     errors = cross_validate(later, demos, scores, selection)
