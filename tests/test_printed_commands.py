@@ -138,11 +138,13 @@ def test_pages_print_only_commands_that_tests_run(page: Path) -> None:
         assert known or program in PROGRAMS or program.startswith("--"), (program, words)
 
 
+EIGHT = ("--recipe", "smoke", "--steps", "2", "--chunk", "8", "--seeds", "0")
+"""As long a chunk as the recipe executes of it in rollouts."""
 MINIATURES = {
     ("README.md", "triage PATH/TO/DATASET"): (*TINY, "--count", "1", "--out", "a triage"),
     ("README.md", "label PATH/TO/DATASET --success 0-41 --failure 42-49"): (),
     ("review.md", "review DATASET --export selection.json"): ("--recipe", "smoke"),
-    ("review.md", "train DATASET --select selection.json --out runs"): TINY,
+    ("review.md", "train DATASET --select selection.json --out runs"): EIGHT,
     ("rankers.md", "rank DATASET --by coverage"): ("--recipe", "smoke"),
     ("rankers.md", "rank runs/act-s/seed-* --by action-error"): ("--recipe", "smoke"),
     ("rankers.md", "rank runs/*/seed-* --by coverage,action-error"): ("--recipe", "smoke"),
