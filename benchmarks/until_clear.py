@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import expit
 from scipy.stats import binom
 
@@ -52,9 +52,10 @@ class Setting:
     def _logit(self, rate: float) -> float:
         """μ at which the mean over states is this success rate."""
         weights = _WEIGHTS / _WEIGHTS.sum()
-        return float(
-            brentq(lambda mu: weights @ expit(mu + self.state_sd * _NODES) - rate, -30, 30)
+        found = root_scalar(
+            lambda mu: weights @ expit(mu + self.state_sd * _NODES) - rate, bracket=(-30, 30)
         )
+        return float(found.root)
 
 
 SETTINGS = [
