@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import root_scalar
+from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import binom
 
@@ -52,10 +52,9 @@ class Setting:
     def _logit(self, rate: float) -> float:
         """μ at which the mean over states is this success rate."""
         weights = _WEIGHTS / _WEIGHTS.sum()
-        found = root_scalar(
-            lambda mu: weights @ expit(mu + self.state_sd * _NODES) - rate, bracket=(-30, 30)
-        )
-        return float(found.root)
+        root = brentq(lambda mu: weights @ expit(mu + self.state_sd * _NODES) - rate, -30, 30)
+        assert isinstance(root, float)
+        return root
 
 
 SETTINGS = [

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot.decode import See
 from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.data.lerobot.location import find_layout
 from outtakes.data.lerobot.read import read_dataset
@@ -14,7 +18,8 @@ from outtakes.data.lerobot.write import write_dataset
 from outtakes.errors import DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
-from outtakes.experiments.recipes import adapt
+from outtakes.experiments.recipes import adapt, chosen_eyes, frozen_eyes
+from outtakes.policy.eyes.features import looking_on
 from outtakes.progress import Progress
 from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment
@@ -57,12 +62,27 @@ def record(
 
 
 def read_demos(lab: Lab, root: Path | str) -> DemoSet:
-    """Read a dataset through the frame cache, at the recipe's image size."""
+    """Read a dataset through the frame cache, at the recipe's image size.
+
+    Frozen eyes look on while it is decoded.
+    """
     return read_dataset(
         root,
         replace(lab.reading, image_size=lab.recipe.image_size),
         progress=lambda done, total: lab.say(done, total, "decode"),
+        watch=partial(_looking_on, lab),
     )
+
+
+def _looking_on(
+    lab: Lab, demos: DemoSet, cameras: Sequence[str], cache: Path, *, again: bool
+) -> AbstractContextManager[See] | None:
+    """The frozen eyes that the recipe will train with on these demonstrations, if any."""
+    chosen = chosen_eyes(lab.recipe, demos, lab.device)
+    eyes = frozen_eyes(lab.recipe, cameras, chosen) if cameras else None
+    if eyes is None:
+        return None
+    return looking_on(eyes, cache, len(demos.action), lab.device, again=again)
 
 
 @dataclass(frozen=True)
@@ -108,11 +128,12 @@ def fit(
         short_episodes: see `ShortEpisodes`.
 
     Raises:
-        DatasetError: when an episode is too short for a chunk.
+        DatasetError: when an episode is too short for a chunk, or there is no camera to look
+            through.
     """
     pad = short_episodes == "pad"
     look = lab.reading.cameras is not None
-    recipe = adapt(lab.recipe, demos, look=look, chunk=chunk, pad=pad)
+    recipe = adapt(lab.recipe, demos, look=look, chunk=chunk, pad=pad, device=lab.device)
     if not pad:
         check_lengths(demos, recipe.policy.chunk)
     return replace(lab, recipe=recipe)

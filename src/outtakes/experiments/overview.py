@@ -29,10 +29,11 @@ class Overview:
                 camera: {
                     "stored": list(demos.provenance.stored_sizes[camera]),
                     "used": list(frames.shape[1:3]),
-                    "seen_by_policy": camera in recipe.policy.cameras,
+                    "seen_by_policy": camera in recipe.policy.views,
                 }
                 for camera, frames in demos.images.items()
             },
+            "eyes": recipe.policy.looks(),
             "state_size": demos.state.shape[1],
             "state_names": list(demos.provenance.state_names),
             "environment_state_size": demos.environment_state.shape[1],
@@ -65,8 +66,13 @@ class Overview:
         for camera, sizes in facts["cameras"].items():
             seen = "" if sizes["seen_by_policy"] else ", for the report alone"
             yield "Camera", f"{camera}: {_size(sizes['stored'])} → {_size(sizes['used'])}{seen}"
+        if facts["eyes"]:
+            yield "Eyes", facts["eyes"]
         yield "State", _named(facts["state_size"], facts["state_names"])
-        yield "Objects", _named(facts["environment_state_size"], [])
+        unseen = (
+            ", not observed" if self.recipe.policy.eyes and facts["environment_state_size"] else ""
+        )
+        yield "Objects", _named(facts["environment_state_size"], []) + unseen
         yield "Actions", _named(facts["action_size"], [])
         yield "Scaling", facts["scaling"]
         yield "Rate", f"{facts['fps']:g} frames a second"

@@ -23,6 +23,7 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
@@ -67,6 +68,8 @@ def triage(
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
+    if eyes := lab.recipe.policy.eyes:
+        demos = look(demos, eyes, device=lab.device, progress=lab.progress)
     jobs = ranking_jobs(lab, demos, rankers)
     total = len(jobs) + validating_runs(lab)
     if jobs:
