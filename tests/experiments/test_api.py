@@ -33,8 +33,9 @@ def test_run_folders_are_rolled_out_as_the_demo_did_and_compared(
     lab, runs = replace(finished.lab, out=tmp_path), runs_of(finished, "act-s", "act-best")
     found = api.evaluate_runs(lab, runs, signals=["revision"])
     assert found.comparison is not None
-    assert found.comparison == Comparison.load(tmp_path / COMPARISON)
-    assert (found.comparison.baseline, found.comparison.treatment) == tuple(found.rates)
+    compared = Comparison.load(tmp_path / COMPARISON)
+    assert found.comparison == compared
+    assert (compared.baseline, compared.treatment) == tuple(found.rates)
     assert [rate.n_rollouts for rate in found.rates.values()] == [4, 4]
     own, there = finished.folder.rollouts.outcomes(), RolloutLog.load(tmp_path / ROLLOUTS)
     for arm, by_seed in there.outcomes().items():

@@ -117,7 +117,7 @@ def test_a_dataset_that_was_labelled_anew_is_not_shown_under_the_old_ranking(
 ) -> None:
     folder = copied()
     write_labels(folder.dataset / "episode_labels.json", {0: False}, range(6))
-    with pytest.raises(ArtifactError, match="changed since it was ranked"):
+    with pytest.raises(ArtifactError, match="episode 0 was a success when the ranking was made"):
         present(folder)
 
 

@@ -20,6 +20,7 @@ from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.files import load_json, write_json
 from outtakes.ranking.scores import Scores
+from outtakes.selection.made_for import check_made_for
 from outtakes.selection.select import Selection
 
 DATASET = "dataset"
@@ -130,7 +131,7 @@ class Folder:
         """`scores.json`, which must be of these demonstrations.
 
         Raises:
-            ArtifactError: when it is of others.
+            ArtifactError: when it is of others, or of other outcomes of these.
         """
         scores = Scores.load(self.out / SCORES)
         if demos.content_hash != scores.content_hash:
@@ -139,6 +140,7 @@ class Folder:
                 where=demos.name,
                 remedy="restore it, or rank again",
             )
+        check_made_for(demos, scores, self.out / SCORES)
         return scores
 
     @cached_property
