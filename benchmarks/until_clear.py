@@ -52,9 +52,9 @@ class Setting:
     def _logit(self, rate: float) -> float:
         """μ at which the mean over states is this success rate."""
         weights = _WEIGHTS / _WEIGHTS.sum()
-        return float(
-            brentq(lambda mu: weights @ expit(mu + self.state_sd * _NODES) - rate, -30, 30)
-        )
+        root = brentq(lambda mu: weights @ expit(mu + self.state_sd * _NODES) - rate, -30, 30)
+        assert isinstance(root, float)
+        return root
 
 
 SETTINGS = [

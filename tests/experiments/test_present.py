@@ -37,8 +37,10 @@ def content(finished: Finished) -> ReportContent:
 
 def frames_of(video: Path | None) -> int:
     assert video is not None
-    with av.open(str(video)) as container:
-        return sum(1 for _ in container.decode(video=0))
+    container = av.open(str(video))
+    count = sum(1 for _ in container.decode(video=0))
+    container.close()
+    return count
 
 
 def test_a_card_for_each_failure_the_nearest_first_with_its_own_pictures(
