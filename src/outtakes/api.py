@@ -20,15 +20,19 @@ from outtakes.data.lerobot.write import check_free
 from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
+from outtakes.evaluation import evaluate as evaluation
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.sequential import Evidence
 from outtakes.evaluation.statistics import SuccessRate, success_rate
+from outtakes.evaluation.times import TimeToSuccess, times_to_success
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
+from outtakes.experiments import work as working
 from outtakes.experiments.datasets import Prepared, ShortEpisodes
-from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
+from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS, UNTIL_CLEAR
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.recipes import Recipe, on_task
@@ -36,6 +40,7 @@ from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
 from outtakes.experiments.ways import RANKED, SELECTED
+from outtakes.experiments.work import Work
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -65,6 +70,7 @@ __all__ = [
     "demo",
     "evaluate",
     "evaluate_runs",
+    "evaluate_until_clear",
     "laboratory",
     "load",
     "load_scores",
@@ -80,6 +86,8 @@ __all__ = [
     "train_prepared",
     "triage",
     "triage_prepared",
+    "work_of_demo",
+    "work_of_triage",
     "write_report",
 ]
 
@@ -508,6 +516,16 @@ def demo(lab: Lab) -> Triaged:
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
 
 
+def work_of_triage(prepared: Prepared, by: str | Ranker = "attention") -> Work:
+    """What `triage_prepared` will train, and about how long it takes here."""
+    return working.work_of_triage(prepared.lab, prepared.demos, chosen_rankers(by))
+
+
+def work_of_demo(lab: Lab) -> str:
+    """What `demo` will do, for people."""
+    return working.work_of_demo(lab.recipe)
+
+
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
     comparisons = study.paper(lab, plan)
@@ -551,6 +569,47 @@ class Evaluated:
     comparison: Comparison | None
     """The last arm against the first; None with a single one."""
     videos: Sequence[Path]
+    times: Mapping[str, TimeToSuccess]
+    """Time to success of every arm, and its difference from the first's."""
+
+
+def evaluate_until_clear(
+    lab: Lab, runs: Sequence[Location], *, margin: float = 0.1
+) -> tuple[Evidence, Mapping[str, TimeToSuccess]]:
+    """Roll run folders of two arms out until it is clear which succeeds more often.
+
+    The arms start from the same initial states, some at a time; looking at every turn is allowed
+    for. Leaves `rollouts.parquet` and `until_clear.json` in the experiment's folder. What is found
+    holds for these trained policies, not for other training seeds.
+
+    Args:
+        lab: the experiment; its recipe's rollouts are the most there will be of each run.
+        runs: folders `.../<arm>/seed-<n>`; the first arm is the baseline.
+        margin: a difference that is surely smaller than this counts as none, in [0, 1].
+
+    Returns:
+        The difference of the second arm, and the time to success of both.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+        ConfigError: when there are not two arms.
+    """
+    folders = [Path(run) for run in runs]
+    loaded = [(run.absolute().parent.name, Checkpoint.load(run)) for run in folders]
+    for (_, checkpoint), folder in zip(loaded, folders, strict=True):
+        pipeline.check_fits(checkpoint, folder, lab.recipe.evaluation.task)
+    log, found = evaluation.evaluate_until_clear(
+        loaded,
+        lab.recipe.evaluation,
+        margin=margin,
+        device=lab.device,
+        progress=lab.progress,
+    )
+    log.save(lab.out / ROLLOUTS)
+    baseline, treatment = log.outcomes()
+    facts = {"baseline": baseline, "treatment": treatment, "margin": margin}
+    found.save(lab.out / UNTIL_CLEAR, {**facts, "clear": found.clear(margin)})
+    return found, times_to_success(log, baseline)
 
 
 def evaluate_runs(
@@ -593,7 +652,7 @@ def evaluate_runs(
         compared = comparison.compare(outcomes, baseline=baseline, treatment=others[-1])
         compared.save(lab.out / COMPARISON)
     filmed = filming.film_runs(lab, folders, videos) if videos else []
-    return Evaluated(rates, compared, filmed)
+    return Evaluated(rates, compared, filmed, times_to_success(log, next(iter(outcomes))))
 
 
 def _settings(recipe: Recipe | str) -> Recipe:

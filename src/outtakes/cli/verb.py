@@ -25,7 +25,10 @@ class Verb:
     """Packages, beyond those of the base install, without which the verb cannot work."""
 
     recipe: str = "quick"
-    """Named settings: smoke, brisk, quick or paper."""
+    """Named settings, smoke, brisk, quick or paper. For data of your own: quick, the default, about
+    10 to 15 minutes on two cores without cameras; brisk, a third of that, for a first look; smoke,
+    about a minute, to see that it runs: its numbers mean nothing; paper, the paper's own settings,
+    days on a GPU."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes CUDA where there is one, mps is Apple's GPU."""
     json: bool = False

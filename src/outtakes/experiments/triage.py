@@ -8,6 +8,7 @@ better and still succeed less often.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
@@ -30,6 +32,8 @@ from outtakes.selection.select import Selection, not_so_many, select
 
 FOLDS = 3
 """Parts the successes are cut into; each is held out once."""
+WAYS = (BASELINE, "selected", "random", "all")
+"""What is cross-validated; see `arms_of`."""
 
 
 def triage(
@@ -64,12 +68,16 @@ def triage(
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
+    if eyes := lab.recipe.policy.eyes:
+        demos = look(demos, eyes, device=lab.device, progress=lab.progress)
     jobs = ranking_jobs(lab, demos, rankers)
+    total = len(jobs) + validating_runs(lab)
     if jobs:
-        run_jobs(lab, jobs, stage="train")
+        run_jobs(_on_one_clock(lab, 0, total), jobs, stage="train")
     with lab.timed("rank"):
         runs = [Checkpoint.load(job.run) for job in jobs]
-        scores = rank_by(rankers, runs, demos, device=lab.device, progress=lab.progress)
+        lab.say(len(jobs), total, "rank")
+        scores = rank_by(rankers, runs, demos, device=lab.device)
         scores.save(lab.out / SCORES)
     selection = select(scores, successes, keep=keep, count=count, threshold=threshold)
     if not set(selection.kept).intersection(failures):
@@ -81,9 +89,23 @@ def triage(
             remedy="choose a higher --threshold",
         )
     selection.save(lab.out / SELECTION)
-    errors = cross_validate(lab, demos, scores, selection)
+    later = _on_one_clock(lab, len(jobs), total)
+    errors = cross_validate(later, demos, scores, selection)
     errors.save(lab.out / ACTION_ERRORS)
     return selection
+
+
+def _on_one_clock(lab: Lab, before: int, total: int) -> Lab:
+    """The experiment, whose progress counts on from `before` towards a total of all stages."""
+    progress = lab.progress
+    if progress is None:
+        return lab
+    return replace(lab, progress=lambda done, _, what: progress(before + done, total, what))
+
+
+def validating_runs(lab: Lab) -> int:
+    """Runs that cross-validation takes."""
+    return FOLDS * len(WAYS) * len(lab.recipe.seeds)
 
 
 def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]:
@@ -137,10 +159,18 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
     folds = _folds(successes)
     arms = arms_of(demos, scores, selection)
     jobs = {
-        (name, seed, i): _fold_job(lab, demos, f"fold-{i}/{name}", fold, failures, seed)
+        (name, seed, i): _fold_job(
+            lab,
+            demos,
+            f"fold-{i}/{name}",
+            f"{label}, part {i + 1} of {FOLDS} held out",
+            fold,
+            failures,
+            seed,
+        )
         for seed in lab.recipe.seeds
         for i, fold in enumerate(folds)
-        for name, (_, failures) in arms.items()
+        for name, (label, failures) in arms.items()
     }
     run_jobs(lab, list(jobs.values()), stage="cross-validate")
     with lab.timed("cross-validate"):
@@ -157,13 +187,14 @@ def _fold_job(
     lab: Lab,
     demos: DemoSet,
     name: str,
+    label: str,
     held_out: Sequence[int],
     failures: Sequence[int],
     seed: int,
 ) -> Job:
     """Training on some failures and on the successes that are not held out."""
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
-    arm = bias_arm(lab.recipe, name, name, [*seen, *failures])
+    arm = bias_arm(lab.recipe, name, label, [*seen, *failures])
     (job,) = jobs_of(lab, [arm], [seed], demos)
     return job
 

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file holding everything, written atomically, never executed.
 
-Tensors are named by owner (`policy.`, `ema.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is
-not a tensor is JSON in the file's header, the policy's settings tagged by kind. See
-`docs/formats.md`.
+Tensors are named by owner (`policy.`, `ema.`, `adamw.`, `rows.`, `normalizer.`, `eyes.`,
+`memory.`); what is not a tensor is JSON in the file's header, the policy's settings tagged by kind.
+See `docs/formats.md`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from outtakes.errors import CheckpointError, ConfigError, UnknownName
 from outtakes.files import Location, write_atomically
 from outtakes.policy import kinds
 from outtakes.policy.agent import Agent
+from outtakes.policy.eyes.sight import Sight
 from outtakes.policy.policy import Policy, PolicyConfig
 
 FILE = "checkpoint.safetensors"
@@ -117,7 +118,16 @@ class Checkpoint:
         """
         policy = self.policy(device)
         policy.remember({name: t.to(device) for name, t in self.owned("memory").items()})
-        return Agent(policy, self.normalizer())
+        return Agent(policy, self.normalizer(), self.sight())
+
+    def sight(self) -> Sight | None:
+        """Its frozen eyes, fitted to the training data; None when it has none.
+
+        Raises:
+            CheckpointError: when their projection is missing.
+        """
+        eyes = self.config.eyes
+        return None if eyes is None else Sight.from_tensors(eyes, self.owned("eyes"))
 
     def save(self, run: Location) -> None:
         """Write `run/checkpoint.safetensors`."""

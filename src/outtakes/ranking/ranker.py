@@ -155,12 +155,16 @@ class RunRanker(Ranker):
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
     ) -> list[RunScores]:
-        """Score every failure by each run."""
+        """Score every failure by each run, whose frozen eyes look at the dataset first."""
+        from outtakes.policy.eyes.features import look
+
         scored = []
         for done, run in enumerate(runs):
             if progress:
                 progress(done, done + 1, f"rank with seed {run.seed}")
-            scored.append(self.score(run, demos, device=device))
+            eyes = run.config.eyes
+            seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
+            scored.append(self.score(run, seen, device=device))
         if not scored:
             raise ConfigError(
                 f"no run to rank by {self.measure.key}",

@@ -17,6 +17,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.sight import Sight
 from outtakes.policy.policy import Losses, Policy, PolicyConfig, Successes
 from outtakes.training.average import MovingAverage
 from outtakes.training.config import TrainConfig
@@ -27,7 +28,7 @@ class Learner:
     """Policies of several seeds, the data and the optimiser.
 
     Args:
-        demos: demonstrations to train on.
+        demos: demonstrations to train on; where the policy has frozen eyes, with their features.
         policy: settings of the policies.
         config: length and rates.
         seeds: one policy each; more than one only where the policy is `stackable`.
@@ -42,17 +43,21 @@ class Learner:
         seeds: Sequence[int],
         device: torch.device,
     ) -> None:
-        self.demos, self.policy = demos, policy
+        self.policy = policy
         self.config, self.seeds, self.device = config, tuple(seeds), device
+        self.sight = None if policy.eyes is None else Sight.fit(policy.eyes, demos)
+        self.demos = demos = demos if self.sight is None else self.sight.seen(demos)
         self.sizes = Sizes(
             len(demos),
             demos.state.shape[1],
             demos.environment_state.shape[1],
             demos.action.shape[1],
+            0 if policy.eyes is None else policy.eyes.map_channels,
         )
         self.policies = [self._fresh_policy(seed) for seed in seeds]
         self.normalizer = Normalizer.of(demos)
-        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device)
+        maps = {} if self.sight is None else self.sight.maps
+        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device, maps)
         self.samplers = [
             Sampler(
                 demos,
@@ -184,6 +189,7 @@ class Learner:
             **_prefixed("policy", own.state_dict()),
             **self.optimizer.tensors(policy),
             **_prefixed("normalizer", self.normalizer.tensors()),
+            **({} if self.sight is None else _prefixed("eyes", self.sight.tensors())),
             **_prefixed("memory", self._acting(policy).memory(self._successes())),
         }
         if self.average is not None:

@@ -14,6 +14,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, DatasetError, OuttakesError
 from outtakes.policy import kinds
 from outtakes.policy.checkpoint import FILE, Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.policy.policy import Losses, PolicyConfig
 from outtakes.training.config import TrainConfig
 from outtakes.training.graphed import GraphedStep
@@ -89,6 +90,7 @@ def train_together(
         CheckpointError: when a folder holds a run of other data, settings or seed.
         DivergedError: when a loss is NaN or infinite, naming the episodes of the batch.
         DatasetError: when a camera is missing.
+        MachineError: when frozen eyes must look at the demonstrations first, and cannot.
     """
     _check_cameras(demos, policy)
     found = {s: Checkpoint.load(run) for s, run in runs.items() if (run / FILE).exists()}
@@ -96,6 +98,8 @@ def train_together(
         _check_same(checkpoint, demos, policy, config, seed, runs[seed])
     taken = {seed: found[seed].step if seed in found else 0 for seed in runs}
     finished = {seed: found[seed] for seed in found if taken[seed] == config.steps}
+    if policy.eyes is not None and len(finished) < len(runs):
+        demos = look(demos, policy.eyes, device=device)
     for seeds in _groups({s: n for s, n in taken.items() if s not in finished}, policy):
         learner = Learner(demos, policy, config, seeds, torch.device(device))
         for i, seed in enumerate(seeds):
@@ -223,7 +227,7 @@ def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_cameras(demos: DemoSet, policy: PolicyConfig) -> None:
-    missing = [camera for camera in policy.cameras if camera not in demos.images]
+    missing = [camera for camera in policy.views if camera not in demos.images]
     if missing:
         raise DatasetError(
             f"no camera {missing[0]!r}; the dataset has {sorted(demos.images) or 'none'}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,34 +23,70 @@ from outtakes.errors import DatasetError
 
 Placed = tuple[int, np.ndarray, str]
 """Row, its (height, width, 3) uint8 frame, and where that comes from, for messages."""
+See = Callable[[str, int, np.ndarray], None]
+"""Shown every (camera, row, frame) as it is decoded, at the size it is kept in."""
+
+
+class Watch(Protocol):
+    """Begins to watch a dataset being decoded, if anyone wishes to."""
+
+    def __call__(
+        self, demos: DemoSet, cameras: Sequence[str], cache: Path, *, again: bool
+    ) -> AbstractContextManager[See] | None:
+        """What is shown every frame, as a context that is left when the last was.
+
+        Args:
+            demos: the demonstrations, without their images.
+            cameras: that will be decoded.
+            cache: folder of the frame cache to come.
+            again: whether corrupt episodes are left out now that were not at first, so that rows
+                are others than before.
+        """
+        ...
 
 
 def fill_cache(
     draft: Path,
+    folder: Path,
     layout: Layout,
     cameras: Sequence[str],
     reading: Reading,
     content: str,
     progress: Callable[[int, int], None] | None,
+    watch: Watch | None,
 ) -> None:
     """Fill a cache in the making: numbers first, so that bad ones show before the long decode.
 
     Episodes whose frames turn out to be corrupt are left out by decoding again without them.
+
+    Args:
+        draft: folder to fill.
+        folder: the name it will have.
+        layout: where everything is in the dataset.
+        cameras: whose frames to decode.
+        reading: what to read.
+        content: the dataset's content hash.
+        progress: called with (frames decoded so far, frames to decode).
+        watch: begins to watch the frames as they are decoded.
 
     Raises:
         CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
         DatasetError: when the dataset is damaged, unlabelled, or has nothing to learn from.
     """
     wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
+    again = False
     while True:
         layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
         demos = _numbers_alone(layout, rows, cameras, reading, content)
         _check_observed(layout, demos, cameras)
         faults = Faults(skip=reading.skip_bad)
-        sizes = _write_frames(draft, layout, rows, cameras, reading.image_size, progress, faults)
+        watched = watch(demos, cameras, folder, again=again) if watch is not None else None
+        with watched or nullcontext() as see:
+            size = reading.image_size
+            sizes = _write_frames(draft, layout, rows, cameras, size, progress, faults, see)
         if not faults.found:
             break
-        layout = layout.without(faults.found)
+        layout, again = layout.without(faults.found), True
     files = {camera: draft / frames.frame_file_name(camera) for camera in cameras}
     images = {c: np.load(path, mmap_mode="r", allow_pickle=False) for c, path in files.items()}
     provenance = replace(demos.provenance, stored_sizes=sizes)
@@ -107,6 +145,7 @@ def _write_frames(
     image_size: int | None,
     progress: Callable[[int, int], None] | None,
     faults: Faults,
+    see: See | None,
 ) -> dict[str, tuple[int, int]]:
     """Write every camera's frames; returns the height and width in which they are stored."""
     count, sizes = int(layout.starts[-1]), {}
@@ -115,7 +154,10 @@ def _write_frames(
             found = camera_frames(layout, rows, camera, faults)
             for done, (row, frame, where) in enumerate(found, 1):
                 sizes.setdefault(camera, frame.shape[:2])
-                file.write(row, _sized(frame, image_size), where)
+                kept = _sized(frame, image_size)
+                file.write(row, kept, where)
+                if see is not None:
+                    see(camera, row, kept)
                 if progress is not None:
                     progress(i * count + done, len(cameras) * count)
     return sizes

@@ -15,7 +15,7 @@ from outtakes.data import frames
 from outtakes.data.demo import DemoSet
 from outtakes.data.hashing import content_hash, reading_hash
 from outtakes.data.labels import label_files
-from outtakes.data.lerobot.decode import fill_cache, read_numbers
+from outtakes.data.lerobot.decode import Watch, fill_cache, read_numbers
 from outtakes.data.lerobot.faults import CorruptEpisode
 from outtakes.data.lerobot.hub import local_folder
 from outtakes.data.lerobot.layout import Layout
@@ -33,6 +33,7 @@ def read_dataset(
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     expected: str | None = None,
+    watch: Watch | None = None,
 ) -> DemoSet:
     """Read a LeRobotDataset v3.0 or v2.1, decoding its frames at most once.
 
@@ -42,6 +43,7 @@ def read_dataset(
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
         progress: called with (frames decoded so far, frames to decode).
         expected: name of the frame cache it had when it was read before; any when None.
+        watch: begins to watch frames as they are decoded, where they must be.
 
     Returns:
         The demonstrations, images memory-mapped from the frame cache.
@@ -68,7 +70,7 @@ def read_dataset(
     demos = frames.load_whole(folder, content)
     if demos is None:
         with frames.new_cache(folder) as draft:
-            fill_cache(draft, layout, chosen, reading, content, progress)
+            fill_cache(draft, folder, layout, chosen, reading, content, progress, watch)
             if content_hash(find_layout(layout.home).files()) != content:
                 raise DatasetError(
                     "the dataset changed while it was read",

@@ -59,6 +59,7 @@ class ActConfig(PolicyConfig):
     """
 
     kind: ClassVar[str] = "act"
+    takes_maps: ClassVar[bool] = True
     condition: Condition = "pb"
     """What tells demonstrations apart: nothing, a parametric bias, or a one-bit label token."""
     width: int = 512
@@ -174,7 +175,7 @@ class ActPolicy(Policy):
 
     def __init__(self, config: ActConfig, sizes: Sizes) -> None:
         super().__init__(config, sizes)
-        if not (sizes.state or sizes.environment_state or config.cameras):
+        if not (sizes.state or sizes.environment_state or config.views):
             raise ConfigError(
                 "nothing to observe", remedy="give state, environment state or cameras"
             )
@@ -196,6 +197,7 @@ class ActPolicy(Policy):
         self.vector_positions = nn.Parameter(torch.randn(vectors, width))
         self.backbone = ResNet18(config.backbone_weights) if config.cameras else None
         self.image = nn.Conv2d(FEATURES, width, 1) if config.cameras else None
+        self.map = nn.Linear(sizes.map_channels, width) if sizes.map_channels else None
         self.variational = (
             VariationalEncoder(sizes, config.chunk, config.latent, config.encoder_layers, *shape)
             if config.use_vae
@@ -271,15 +273,22 @@ class ActPolicy(Policy):
 
     def _encode_images(self, observation: Observation) -> tuple[list[Tensor], list[Tensor]]:
         """Each camera's feature map as (B, h·w, D) tokens, with their 2-D positions (h·w, D)."""
-        if self.backbone is None or self.image is None:
-            return [], []
         tokens, positions = [], []
-        for features in self.backbone.each([observation.images[c] for c in self.config.cameras]):
-            projected = self.image(features)
-            tokens.append(projected.flatten(2).transpose(1, 2))
-            height, width = features.shape[2:]
-            positions.append(self._positions_of(height, width, projected))
+        for cells in self._maps(observation):
+            tokens.append(cells.flatten(1, 2))
+            height, width = cells.shape[1:3]
+            positions.append(self._positions_of(height, width, cells))
         return tokens, positions
+
+    def _maps(self, observation: Observation) -> list[Tensor]:
+        """(B, h, w, D) of each camera: of the policy's own eyes, or of frozen ones."""
+        config = self.config
+        if self.map is not None and config.eyes is not None:
+            return [self.map(observation.maps[camera]) for camera in config.eyes.cameras]
+        if self.backbone is None or self.image is None:
+            return []
+        found = self.backbone.each([observation.images[camera] for camera in config.cameras])
+        return [self.image(features).permute(0, 2, 3, 1) for features in found]
 
     def _positions_of(self, height: int, width: int, like: Tensor) -> Tensor:
         """Positions of an image's cells, (h·w, D); kept, as no graph can copy from the CPU."""
@@ -411,11 +420,15 @@ class ActPolicy(Policy):
     def embed(self, observation: Observation) -> Float[Tensor, "B K"]:
         """Embedding of first observations, by which successes are retrieved.
 
-        Through a camera it is the mean feature of the policy's ResNet-18, which started from
-        ImageNet weights where they were given. Without one it is the standardised low-dimensional
-        state.
+        Through a camera it is what frozen eyes see of it, or the mean feature of the policy's
+        ResNet-18, which started from ImageNet weights where they were given. Without one it is the
+        standardised low-dimensional state.
         """
-        camera = retrieval_camera(self.config.cameras)
+        eyes, camera = self.config.eyes, retrieval_camera(self.config.views)
+        if eyes is not None and camera in eyes.cameras:
+            if eyes.form == "tokens":
+                return observation.maps[camera].mean(dim=(-3, -2))
+            return observation.environment_state[..., eyes.of_camera(camera)]
         if camera and self.backbone is not None:
             return self.backbone.embed(observation.images[camera])
         return torch.cat([observation.state, observation.environment_state], dim=-1)
