@@ -216,7 +216,7 @@ def test_a_video_of_another_rate(
 def test_episodes_out_of_step_with_the_video(dataset: Path, cache: Path) -> None:
     index = only(dataset, "meta/episodes/*/*.parquet")
     column = "videos/observation.images.overhead/from_timestamp"
-    edit_column(index, column, lambda times: [times[0], *(t + 0.025 for t in times[1:])])
+    edit_column(index, column, lambda times: [times[0], *(t + 0.03 for t in times[1:])])
     assert_refused(dataset, cache, "its piece of the video", "episode 1")
 
 

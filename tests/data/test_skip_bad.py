@@ -52,7 +52,7 @@ def double_a_frame(root: Path) -> None:
 def shift_in_the_video(root: Path) -> None:
     column = "videos/observation.images.overhead/from_timestamp"
     edit_column(
-        only(root, "meta/episodes/*/*.parquet"), column, lambda t: [*t[:4], t[4] + 0.025, t[5]]
+        only(root, "meta/episodes/*/*.parquet"), column, lambda t: [*t[:4], t[4] + 0.03, t[5]]
     )
 
 

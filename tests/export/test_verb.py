@@ -156,7 +156,7 @@ def test_a_kill_leaves_nothing_where_the_export_was_to_be(arm: Path, tmp_path: P
     done("export", arm, *SMOKE, "--no-lerobot", "--out", tmp_path / "warm")
     command = [SCRIPT, "export", arm, *SMOKE, "--out", tmp_path / "out"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not list(tmp_path.glob(".out.*/dataset")) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -29,11 +29,18 @@ class RowTasks:
 
     def write(self, root: Path) -> None:
         """Write `meta/tasks.parquet`, as LeRobot has it: with the text as pandas' index."""
-        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        index = pd.Index(list(self.texts), name="task")
-        table = pd.DataFrame({"task_index": range(len(self.texts))}, index=index)
-        table.to_parquet(root / "meta" / "tasks.parquet")
+        columns = [("task_index", "int64", "int64"), ("task", "unicode", "object")]
+        described = [
+            {"name": n, "field_name": n, "pandas_type": p, "numpy_type": t, "metadata": None}
+            for n, p, t in columns
+        ]
+        facts = {"index_columns": ["task"], "column_indexes": [], "columns": described}
+        table = pa.table({"task_index": list(range(len(self.texts))), "task": list(self.texts)})
+        table = table.replace_schema_metadata({"pandas": json.dumps(facts)})
+        pq.write_table(table, root / "meta" / "tasks.parquet")
 
 
 def row_tasks(layout: Layout, rows: Rows) -> RowTasks:
