@@ -7,7 +7,7 @@ alone. A finished run is never done twice, and one that was stopped goes on wher
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outtakes.data.ref import DatasetRef
@@ -34,11 +34,48 @@ class Job:
     device: str
     evaluation: Evaluation | None = None
     """How to roll it out; None to train alone."""
+    stops: tuple[int, ...] = ()
+    """Steps, ascending, at which it is rolled out on its way, its last among them, each under a
+    name of its own (`stop_name`); only when trained, under the arm's, when empty. The learning
+    rate must be constant, so that each stop is what a training of that length would be."""
 
     @property
     def run(self) -> Path:
         """Folder of this run."""
         return run_folder(self.out, self.arm.name, self.seed)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What it is rolled out as, in order."""
+        if not self.stops:
+            return (Stage(self.arm, self.arm.name, self.run / ROLLOUTS, self.run / _EVALUATION),)
+        return tuple(
+            Stage(
+                replace(self.arm, training=replace(self.arm.training, steps=steps)),
+                stop_name(self.arm.name, steps),
+                self.run / f"rollouts-{steps}.parquet",
+                self.run / f"evaluation-{steps}.json",
+            )
+            for steps in self.stops
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A moment of a run at which it is rolled out."""
+
+    arm: Arm
+    """Trained until then."""
+    name: str
+    """The arm's name in the log of rollouts."""
+    rollouts: Path
+    evaluation: Path
+    """Written after the rollouts: their settings."""
+
+
+def stop_name(arm: str, steps: int) -> str:
+    """An arm's name in the log of rollouts when it was trained for only so many steps."""
+    return f"{arm}@{steps}"
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
@@ -48,9 +85,14 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
 
 def do(jobs: Sequence[Job]) -> None:
     """Train and roll out the runs of one arm, doing nothing twice; what they leave is on disk."""
-    for job, checkpoint in zip(jobs, train(jobs), strict=True):
-        if job.evaluation is not None and not _is_rolled_out(job):
-            _roll_out(job, job.evaluation, checkpoint)
+    for stages in zip(*(job.stages for job in jobs), strict=True):
+        # What is done is not trained again: the run may be farther by now.
+        if jobs[0].stops and all(map(_is_rolled_out, jobs, stages)):
+            continue
+        now = [replace(job, arm=stage.arm) for job, stage in zip(jobs, stages, strict=True)]
+        for job, stage, checkpoint in zip(jobs, stages, train(now), strict=True):
+            if job.evaluation is not None and not _is_rolled_out(job, stage):
+                _roll_out(job, stage, job.evaluation, checkpoint)
 
 
 def train(jobs: Sequence[Job], monitors: Mapping[int, Monitor] | None = None) -> list[Checkpoint]:
@@ -79,7 +121,7 @@ def is_done(job: Job) -> bool:
     if not (job.run / FILE).exists():
         return False
     if job.evaluation is not None:
-        return _is_rolled_out(job)
+        return all(_is_rolled_out(job, stage) for stage in job.stages)
     return Checkpoint.load(job.run).step >= job.arm.training.steps
 
 
@@ -87,17 +129,16 @@ def rollouts_of(job: Job) -> list[Rollout]:
     """What a job that was done left; empty when it only trained."""
     if job.evaluation is None:
         return []
-    return list(RolloutLog.load(job.run / ROLLOUTS).rollouts)
+    return [r for stage in job.stages for r in RolloutLog.load(stage.rollouts).rollouts]
 
 
-def _roll_out(job: Job, evaluation: Evaluation, checkpoint: Checkpoint) -> None:
-    steerings = job.arm.steerings
+def _roll_out(job: Job, stage: Stage, evaluation: Evaluation, checkpoint: Checkpoint) -> None:
     rollouts = evaluate(
-        checkpoint, evaluation, arm=job.arm.name, steerings=steerings, device=job.device
+        checkpoint, evaluation, arm=stage.name, steerings=job.arm.steerings, device=job.device
     )
-    RolloutLog(rollouts).save(job.run / ROLLOUTS)
+    RolloutLog(rollouts).save(stage.rollouts)
     # Written last: it says that the rollouts are whole.
-    write_json(job.run / _EVALUATION, "evaluation", 2, evaluation_settings(job, evaluation))
+    write_json(stage.evaluation, "evaluation", 2, evaluation_settings(job, evaluation))
 
 
 def evaluation_settings(job: Job, evaluation: Evaluation) -> dict[str, object]:
@@ -105,12 +146,13 @@ def evaluation_settings(job: Job, evaluation: Evaluation) -> dict[str, object]:
     return {"steerings": list(job.arm.steerings), **evaluation.as_json()}
 
 
-def _is_rolled_out(job: Job) -> bool:
+def _is_rolled_out(job: Job, stage: Stage) -> bool:
     """Whether the run was evaluated with these very settings after its training."""
-    path = job.run / _EVALUATION
+    path = stage.evaluation
     if job.evaluation is None or not path.exists():
         return False
-    if path.stat().st_mtime < (job.run / FILE).stat().st_mtime:
+    # A run goes on after a stop, so its checkpoint is younger than the rollouts there.
+    if not job.stops and path.stat().st_mtime < (job.run / FILE).stat().st_mtime:
         return False
     found = read_json(path, "evaluation", (1, 2))
     return all(

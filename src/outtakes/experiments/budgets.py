@@ -1,0 +1,169 @@
+"""How long to train: a learning curve for every arm, on data and states that nothing reports.
+
+A comparison at one length says more about the length than about the arms, so each arm is trained
+as long as it is best, and the baseline is looked after as well as the method. One run an arm and
+seed gives the whole curve: at a constant rate, acting by averaged weights, a run that is stopped
+early is what a shorter training would have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from outtakes.data.demo import DemoSet
+from outtakes.errors import ConfigError
+from outtakes.evaluation.rollouts import RolloutLog, treatment
+from outtakes.experiments.arm import Arm
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import jobs_of
+from outtakes.experiments.recipes import Recipe
+from outtakes.experiments.runs import stop_name
+from outtakes.experiments.study_log import run_recorded
+from outtakes.files import load_json, write_json
+from outtakes.sim.initial_states import InitialStates, Stream
+
+LENGTHS = (200, 300, 450, 700, 1_000, 1_500, 2_200, 3_300, 5_000)
+"""Optimiser steps at which a curve is measured: about half as many again each time."""
+EMA = 0.99
+"""Decay of the averaged weights: the last 100 steps or so."""
+_KIND, _VERSION = "budgets", 1
+
+
+def any_length(recipe: Recipe) -> Recipe:
+    """The recipe at a constant rate with averaged weights, for runs that may stop anywhere."""
+    return replace(recipe, train=replace(recipe.train, schedule="constant", ema=EMA))
+
+
+def tuning(recipe: Recipe, rollouts: int) -> Recipe:
+    """The recipe rolled out from initial states that are for tuning alone."""
+    return replace(recipe, rollouts=rollouts, states=InitialStates(Stream.TUNE, seed=0))
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Success rate of one treatment after so many steps."""
+
+    steps: tuple[int, ...]
+    """Ascending."""
+    rates: np.ndarray
+    """(steps, seeds) float64: success rate of each seed."""
+
+    def __post_init__(self) -> None:
+        if not self.steps or self.rates.shape[:1] != (len(self.steps),):
+            raise ConfigError(
+                f"a curve of {len(self.steps)} lengths and rates of shape {self.rates.shape}",
+                remedy="measure it again",
+            )
+
+    @property
+    def means(self) -> np.ndarray:
+        """(steps,) success rate over seeds."""
+        return self.rates.mean(axis=1)
+
+    @property
+    def best(self) -> int:
+        """Where to stop: the steps whose smoothed rate is highest, the fewest of equals.
+
+        Each length is averaged with its neighbours, weights 1/4, 1/2, 1/4, so that one lucky
+        measurement decides nothing.
+        """
+        padded = np.pad(self.means, 1, mode="edge")
+        smooth = padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
+        return self.steps[int(np.argmax(np.round(smooth, 9)))]
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The learning curve of every treatment of some arms."""
+
+    curves: Mapping[str, LearningCurve]
+    """Treatment (an arm under one steering) -> its curve."""
+
+    def steps(self, name: str) -> int:
+        """How long to train for this treatment.
+
+        Raises:
+            ConfigError: when it has no curve.
+        """
+        if name not in self.curves:
+            raise ConfigError(
+                f"no learning curve of {name!r}; there are {sorted(self.curves)}",
+                remedy="measure its budget first",
+            )
+        return self.curves[name].best
+
+    def save(self, path: Path) -> None:
+        """Write `budgets.json`."""
+        curves = {
+            name: {"steps": list(c.steps), "rates": c.rates.tolist(), "best": c.best}
+            for name, c in self.curves.items()
+        }
+        write_json(path, _KIND, _VERSION, {"curves": curves})
+
+    @staticmethod
+    def load(path: Path) -> Budgets:
+        """Read `budgets.json`.
+
+        Raises:
+            ArtifactError: when it is missing, damaged or of another version.
+        """
+        return load_json(path, _KIND, _VERSION, _parse, remedy="measure the budgets again")
+
+
+def _parse(content: Mapping[str, Any]) -> Budgets:
+    return Budgets(
+        {
+            name: LearningCurve(tuple(c["steps"]), np.array(c["rates"], np.float64))
+            for name, c in content["curves"].items()
+        }
+    )
+
+
+def measure_budgets(
+    lab: Lab,
+    demos: DemoSet,
+    arms: Sequence[Arm],
+    *,
+    lengths: Sequence[int] = LENGTHS,
+) -> Budgets:
+    """Train every arm to the greatest length, rolling it out at each on the way.
+
+    Args:
+        lab: its recipe says with which seeds and from which initial states; see `tuning`.
+        demos: demonstrations for tuning alone.
+        arms: of a recipe of `any_length`.
+        lengths: optimiser steps.
+
+    Raises:
+        ConfigError: when an arm's rate is not constant.
+    """
+    stops = tuple(sorted(lengths))
+    for arm in arms:
+        if arm.training.schedule != "constant":
+            raise ConfigError(
+                f"{arm.name} is trained at a rate that falls to 0 at its last step",
+                remedy="take the arms of a recipe of any length",
+            )
+    longest = [replace(a, training=replace(a.training, steps=stops[-1])) for a in arms]
+    jobs = jobs_of(lab, longest, lab.recipe.seeds, demos, lab.recipe.evaluation)
+    log = run_recorded(lab, [replace(job, stops=stops) for job in jobs])
+    return Budgets(curves_of(log, arms, stops))
+
+
+def curves_of(
+    log: RolloutLog, arms: Sequence[Arm], stops: Sequence[int]
+) -> dict[str, LearningCurve]:
+    """Treatment -> its learning curve, from the rollouts at every stop."""
+    outcomes = log.outcomes()
+    curves = {}
+    for arm in arms:
+        for steering, name in arm.treatments.items():
+            at_stops = [outcomes[treatment(stop_name(arm.name, n), steering)] for n in stops]
+            rates = [[own[seed].mean() for seed in sorted(own)] for own in at_stops]
+            curves[name] = LearningCurve(tuple(stops), np.array(rates))
+    return curves

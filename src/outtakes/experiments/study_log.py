@@ -1,0 +1,122 @@
+"""What a study has rolled out so far: a log that outlives the run folders.
+
+A study takes many hours and more machines than one. Its folder keeps every rollout in
+`rollouts.parquet` and, in `recorded.json`, what each run was: a run that stands there is not done
+again, though its checkpoint be gone, and one of other data or settings is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from outtakes.errors import ArtifactError
+from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.experiments.executor import executor_for, groups_of
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.runs import ROLLOUTS, Job, evaluation_settings, rollouts_of
+from outtakes.files import read_json, write_json
+from outtakes.policy import kinds
+
+RECORDED = "recorded.json"
+_SECONDS_BETWEEN_SAVES = 60
+
+
+def run_recorded(lab: Lab, jobs: Sequence[Job]) -> RolloutLog:
+    """Do the jobs that the study's log lacks, and keep what they came to in it.
+
+    Args:
+        lab: the study's folder, and how many processes.
+        jobs: each with an evaluation.
+
+    Returns:
+        The rollouts of these jobs, in their order, whenever they were made.
+
+    Raises:
+        ArtifactError: when a run of this name was recorded with other data or settings.
+    """
+    identities = {_name(job): _identity(job) for job in jobs}
+    recorded = _load(lab.out)
+    _check_same(recorded.identities, identities, lab.out)
+    todo = [job for job in jobs if _name(job) not in recorded.identities]
+    lab.say(len(jobs) - len(todo), len(jobs), "train and roll out")
+    if todo:
+        executor = executor_for(todo, lab.workers)
+        saved = time.monotonic()
+        for done, job in enumerate(executor.run(groups_of(todo, executor.width)), start=1):
+            recorded.add(job, identities[_name(job)])
+            lab.say(len(jobs) - len(todo) + done, len(jobs), f"{job.arm.name} seed {job.seed}")
+            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+                recorded.save(lab.out)
+                saved = time.monotonic()
+        recorded.save(lab.out)
+    return recorded.of(jobs)
+
+
+class _Recorded:
+    """The log as it grows."""
+
+    def __init__(self, log: RolloutLog, identities: Mapping[str, str]) -> None:
+        self.identities = dict(identities)
+        self._by_run: dict[tuple[str, int], list] = {}
+        for rollout in log.rollouts:
+            self._by_run.setdefault((rollout.arm, rollout.seed), []).append(rollout)
+
+    def add(self, job: Job, identity: str) -> None:
+        for rollout in rollouts_of(job):
+            self._by_run.setdefault((rollout.arm, rollout.seed), []).append(rollout)
+        self.identities[_name(job)] = identity
+
+    def of(self, jobs: Sequence[Job]) -> RolloutLog:
+        return RolloutLog(
+            [r for job in jobs for s in job.stages for r in self._by_run[(s.name, job.seed)]]
+        )
+
+    def save(self, out: Path) -> None:
+        RolloutLog([r for own in self._by_run.values() for r in own]).save(out / ROLLOUTS)
+        # Written last: what it names is whole.
+        write_json(out / RECORDED, "recorded", 1, {"runs": self.identities})
+
+
+def _load(out: Path) -> _Recorded:
+    if not (out / RECORDED).exists():
+        return _Recorded(RolloutLog([]), {})
+    identities = read_json(out / RECORDED, "recorded", 1)["runs"]
+    log = RolloutLog.load(out / ROLLOUTS)
+    # Of a study that was killed between the two files, rollouts may be there that are not named.
+    named = {tuple(name.rsplit("/seed-", 1)) for name in identities}
+    whole = [r for r in log.rollouts if (r.arm.partition("@")[0], str(r.seed)) in named]
+    return _Recorded(RolloutLog(whole), identities)
+
+
+def _name(job: Job) -> str:
+    return f"{job.arm.name}/seed-{job.seed}"
+
+
+def _identity(job: Job) -> str:
+    """A hash of all that decides the job's rollouts."""
+    training = asdict(job.arm.training)
+    del training["save_every"], training["log_every"]
+    whole = {
+        "policy": kinds.to_json(job.arm.policy),
+        "training": training,
+        "episodes": list(job.arm.episodes),
+        "dataset": job.dataset.content_hash,
+        "stops": list(job.stops),
+        "evaluation": job.evaluation and evaluation_settings(job, job.evaluation),
+    }
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check_same(found: Mapping[str, str], wanted: Mapping[str, str], out: Path) -> None:
+    other = [name for name, identity in wanted.items() if found.get(name, identity) != identity]
+    if other:
+        raise ArtifactError(
+            f"{other[0]} was recorded with other data or settings",
+            where=out / RECORDED,
+            remedy="give another --out, or the dataset and settings it was begun with",
+        )
