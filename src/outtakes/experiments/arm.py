@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from outtakes.evaluation.rollouts import treatment
 from outtakes.experiments.recipes import Recipe
+from outtakes.policy.kinds import config_class
 from outtakes.policy.policy import PolicyConfig
 from outtakes.training.config import TrainConfig
 
@@ -62,6 +63,21 @@ def label_arm(recipe: Recipe, name: str, label: str, episodes: Sequence[int]) ->
     """ACT that is told by a token whether a demonstration succeeded."""
     policy = replace(recipe.policy, condition="label")
     return Arm(name, label, tuple(sorted(episodes)), policy, recipe.train)
+
+
+def policy_arm(recipe: Recipe, policy: str, name: str, label: str, episodes: Sequence[int]) -> Arm:
+    """A policy by its name: "act", "act-pb", or a kind, of the recipe's shape.
+
+    Raises:
+        UnknownName: when there is no such policy.
+    """
+    if policy == "act":
+        return act_arm(recipe, name, label, episodes)
+    if policy == "act-pb":
+        return bias_arm(recipe, name, label, episodes)
+    config = config_class(policy).like(recipe.policy)
+    training = replace(recipe.train, ema=recipe.train.ema or config.averaged)
+    return Arm(name, label, tuple(sorted(episodes)), config, training)
 
 
 def bias_arm(

@@ -12,7 +12,10 @@ from outtakes.policy.policy import PolicyConfig
 
 GROUP = "outtakes.policies"
 """Entry point group that other packages add to: kind -> a `PolicyConfig` class."""
-_BUILT_IN = {"act": "outtakes.policy.act.act:ActConfig"}
+_BUILT_IN = {
+    "act": "outtakes.policy.act.act:ActConfig",
+    "flow": "outtakes.policy.flow.flow:FlowConfig",
+}
 
 
 def kinds() -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -84,6 +84,8 @@ class PolicyConfig(ABC):
 
     kind: ClassVar[str]
     """Name of the family, stored in the checkpoint."""
+    averaged: ClassVar[float] = 0.0
+    """Decay of the moving average of the weights that it acts by where training names none."""
     chunk: int = 100
     """L, action steps predicted at once."""
     cameras: tuple[str, ...] = ()
@@ -92,6 +94,12 @@ class PolicyConfig(ABC):
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise ConfigError(f"chunk {self.chunk}", remedy="choose at least 1")
+
+    @classmethod
+    def like(cls, other: PolicyConfig) -> PolicyConfig:
+        """Settings of this family that agree with another's in all that both families share."""
+        shared = next(base for base in cls.__mro__ if isinstance(other, base))
+        return cls(**{field.name: getattr(other, field.name) for field in fields(shared)})
 
     @abstractmethod
     def build(self, sizes: Sizes) -> Policy:
@@ -164,6 +172,13 @@ class Policy(nn.Module, ABC):
             generator: source of everything random in training.
         """
 
+    def draw_noise(self, samples: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """What the loss of so many samples needs at random, (B, ...) by name; see `Batch.noise`.
+
+        A policy that has it drawn here, and nothing in its loss, can be stacked over seeds.
+        """
+        return {}
+
     @abstractmethod
     def act(
         self,
@@ -178,6 +193,19 @@ class Policy(nn.Module, ABC):
             steering: of each row's episode, from `begin`.
             generator: source of noise, for policies that sample.
         """
+
+    def errors(
+        self, seen: Observation, action: Float[Tensor, "B L A"], steering: Steering
+    ) -> Float[Tensor, "B L A"]:
+        """How far off it is each number of these chunks, in the unit of the actions; of a policy
+        that does not sample the distance from what it would do.
+
+        Args:
+            seen: observations at which the chunks begin.
+            action: chunks.
+            steering: of each row's episode, from `begin`.
+        """
+        return (self.act(seen, steering) - action).abs()
 
     def groups(self) -> list[ParameterGroup]:
         """Its parameters by how they learn; all of them alike unless it says otherwise."""

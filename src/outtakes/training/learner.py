@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Learner:
         self.average = MovingAverage(self.optimizer, config.ema) if config.ema else None
         self._parameters = self._leaves()
         self._losses = _LossesOf(self.policies[0], self.data.paired)
-        self.generator = torch.Generator(device)
+        self.generators = [torch.Generator(device) for _ in seeds]
         self.step = 0
 
     def _fresh_policy(self, seed: int) -> Policy:
@@ -99,8 +100,9 @@ class Learner:
     def seed_noise(self) -> None:
         """Make the noise of this step a function of (seed, step), so that a resumed run draws what
         an unbroken one does."""
-        seeds = np.random.SeedSequence([self.seeds[0], 2, self.step])
-        self.generator.manual_seed(int(seeds.generate_state(1)[0]))
+        for seed, generator in zip(self.seeds, self.generators, strict=True):
+            words = np.random.SeedSequence([seed, 2, self.step])
+            generator.manual_seed(int(words.generate_state(1)[0]))
 
     def gradients(self, batch: Batch) -> tuple[Losses, Tensor]:
         """What `differentiate` finds, under the noise as it is seeded."""
@@ -147,13 +149,24 @@ class Learner:
 
     def _losses_of(self, batch: Batch) -> Losses:
         """The losses of the policies, (n,) of each part."""
+        batch = replace(batch, noise=self._noise())
         if len(self.policies) > 1:
             with self._precision():
                 return Losses(*_of_each(self._losses, self._parameters, batch))
         with self._precision():
-            losses = self.policies[0].losses(batch, self.generator)
+            losses = self.policies[0].losses(batch, self.generators[0])
         parts = {name: part[None] for name, part in losses.parts.items()}
         return Losses(losses.total[None], parts)
+
+    def _noise(self) -> dict[str, Tensor]:
+        """What the losses need at random: of the one policy, or (n, ...) of several."""
+        draws = [
+            policy.draw_noise(self.config.batch_size, generator)
+            for policy, generator in zip(self.policies, self.generators, strict=True)
+        ]
+        if len(draws) == 1:
+            return draws[0]
+        return {name: torch.stack([own[name] for own in draws]) for name in draws[0]}
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(
