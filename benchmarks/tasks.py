@@ -30,8 +30,8 @@ from outtakes.experiments.datasets import collect_dataset, read_demos
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.recipes import QUICK, Recipe, on_task
-from outtakes.experiments.study import BASELINE, RANKED, control_arms, experiment_1_arms
 from outtakes.experiments.tables import write_tables
+from outtakes.experiments.ways import BASELINE, RANKED, all_failures_arms
 from outtakes.sim.collect import CollectConfig, simulate_attempt
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates, Stream
@@ -119,8 +119,7 @@ def compare_arms(out: Path, task: str, steps: int) -> None:
     lab = _lab(replace(_recipe(task, steps), rollouts=50), out)
     demos = read_demos(lab, collect_dataset(lab))
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
-    arms = experiment_1_arms(lab.recipe, successes, failures)
-    arms += control_arms(lab.recipe, successes, failures)
+    arms = all_failures_arms(lab.recipe, successes, failures)
     log = run_jobs(lab, jobs_of(lab, arms, REPORTED_SEEDS, demos, lab.recipe.evaluation))
     comparison = compare(log.outcomes(), baseline=BASELINE, treatment=treatment(RANKED, "mean"))
     log.save(out / "rollouts.parquet")

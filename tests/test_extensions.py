@@ -75,9 +75,9 @@ def runs(dataset) -> list[str]:
 
 
 def test_the_examples_are_short():
-    assert len(example("toy.py").split("class Length")[0].splitlines()) < 50
+    assert len(example("toy.py").split("class Effort")[0].splitlines()) < 50
     policy = re.findall(r"@dataclass.*?\n```", PAGE, re.DOTALL)[0]
-    ranker = re.findall(r"class Length.*?\n```", PAGE, re.DOTALL)[0]
+    ranker = re.findall(r"class Effort.*?\n```", PAGE, re.DOTALL)[0]
     assert max(len(policy.splitlines()), len(ranker.splitlines())) < 40
 
 
@@ -103,20 +103,22 @@ def test_a_policy_from_outside_goes_on_where_it_was(dataset, runs):
     assert checkpoint.stat().st_mtime_ns == before
 
 
-def test_a_ranker_from_outside_ranks_its_runs_and_reports(folder, dataset):
+def test_a_ranker_from_outside_ranks_and_reports(folder, dataset):
     short = ("--steps", 5, "--seeds", 0)
-    found = outtakes("triage", dataset, "--by", "length", "--count", 2, "--out", "triage", *short)
+    found = outtakes("triage", dataset, "--by", "effort", "--count", 2, "--out", "triage", *short)
     assert len(found["kept"]) == 6
     page = Path(found["report"]).read_text(encoding="utf-8")
-    assert "length beyond a success" in page
-    assert "frames" in page
+    assert "How large the actions of a failure are" in page
+    assert "commands" in page
     assert "K̄" not in page
     scores = json.loads((folder / "triage" / "scores.json").read_text())
-    assert scores["measure"]["key"] == "length"
+    assert scores["measure"]["key"] == "effort"
+    ranked = outtakes("rank", dataset, "--by", "effort")["ranked"]
+    assert set(ranked[:2]) < set(found["kept"])
 
 
 @pytest.mark.parametrize(
-    ("verb", "flag", "known"), [("train", "--policy", "line"), ("triage", "--by", "length")]
+    ("verb", "flag", "known"), [("train", "--policy", "line"), ("triage", "--by", "effort")]
 )
 def test_what_is_not_installed_is_refused_with_what_is(dataset, verb, flag, known):
     line = refused(verb, dataset, "--out", "x", flag, "lin", "--recipe", "smoke")

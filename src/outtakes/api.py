@@ -24,8 +24,10 @@ from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
+from outtakes.experiments import budgets, datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import triage as triaging
+from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
+from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
 from outtakes.experiments.datasets import (
     Prepared,
     ShortEpisodes,
@@ -35,31 +37,39 @@ from outtakes.experiments.datasets import (
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
+from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
+from outtakes.experiments.screening import ScreeningPlan, screen
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
-from outtakes.ranking import scores as scoring
 from outtakes.ranking.attention.scoring import AttentionRanker
-from outtakes.ranking.ranker import Ranker, ranker
+from outtakes.ranking.combination import Part, parse, rank_by
+from outtakes.ranking.measure import Needs
+from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores
 from outtakes.report.content import ReportContent
 from outtakes.selection import select as selecting
 from outtakes.selection.select import Selection
 
 __all__ = [
+    "Budgets",
+    "Cell",
     "Evaluated",
     "Lab",
     "Prepared",
     "Recipe",
+    "ScreeningPlan",
     "StudyPlan",
+    "SubsetPlan",
     "Triaged",
+    "cell",
     "check_policy",
-    "chosen_ranker",
+    "chosen_rankers",
     "collect",
     "compare",
     "demo",
@@ -69,11 +79,15 @@ __all__ = [
     "load",
     "load_scores",
     "load_selection",
+    "measure_budgets",
+    "measure_usefulness",
+    "needs_runs",
     "prepare",
     "rank",
     "recipe",
     "report",
     "run_study",
+    "screen",
     "select",
     "train",
     "train_prepared",
@@ -85,7 +99,7 @@ recipe = recipes.recipe
 """A recipe by its name."""
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; "auto" takes a GPU where there is one."""
-Keep = Literal["low", "mid", "high", "random", "below"]
+Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
 Location = str | PathLike[str]
 """A path, as text or as an object."""
 
@@ -185,13 +199,16 @@ def rank(
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> Scores:
-    """Rank the failures by trained runs.
+    """Rank the failures by trained runs, or by the dataset alone.
 
     Args:
         runs: trained as the ranker's measure needs, one a seed: by "attention" with "act-pb" on
-            successes and failures, by "action-error" any policy on the successes alone.
+            successes and failures, by "action-error" any policy on the successes alone; none
+            where the dataset is all that is needed, as by "coverage". Several rankers each take
+            the runs of their kind.
         demos: the dataset they were trained on.
-        by: a ranker, or its name.
+        by: a ranker, its name, or several as "NAME[=WEIGHT],...", to rank by the weighted mean of
+            their ranks.
         pairs: (time step, success) pairs to sample for each failure, by "attention"; every pair
             when None.
         device: where to compute.
@@ -199,34 +216,46 @@ def rank(
 
     Raises:
         CheckpointError: when a run is of another kind or of other data.
-        ConfigError: when there is no run, or pairs are given to a ranker that has none.
+        ConfigError: when a run is needed and there is none, or pairs are given to a ranker that
+            has none.
         DatasetError: when there is no success or no failure.
         UnknownName: when there is no such ranker.
     """
-    _check_runs(runs)
-    chosen = chosen_ranker(by, pairs)
-    return scoring.rank(chosen, runs, demos, device=named_device(device), progress=progress)
+    parts = chosen_rankers(by, pairs)
+    return rank_by(parts, runs, demos, device=named_device(device), progress=progress)
 
 
-def chosen_ranker(by: str | Ranker, pairs: int | None = None) -> Ranker:
-    """The ranker of this name, sampling so many pairs.
+def chosen_rankers(by: str | Ranker, pairs: int | None = None) -> list[Part]:
+    """The rankers of these names with their weights; those by attention sample so many pairs.
 
     Raises:
-        ConfigError: when pairs are given to a ranker that has none.
+        ConfigError: when pairs are given and no ranker has any, or a weight is no number.
         UnknownName: when there is no such ranker.
     """
-    chosen = ranker(by) if isinstance(by, str) else by
+    parts = parse(by) if isinstance(by, str) else [Part(by)]
     if pairs is None:
-        return chosen
-    if not isinstance(chosen, AttentionRanker):
-        raise ConfigError(f"pairs to rank by {chosen.measure.key}", remedy="rank by attention")
-    return AttentionRanker(pairs)
+        return parts
+    if not any(isinstance(part.ranker, AttentionRanker) for part in parts):
+        names = " and ".join(part.ranker.measure.key for part in parts)
+        raise ConfigError(f"pairs to rank by {names}", remedy="rank by attention")
+    return [_sampling(part, pairs) for part in parts]
+
+
+def _sampling(part: Part, pairs: int) -> Part:
+    if not isinstance(part.ranker, AttentionRanker):
+        return part
+    return replace(part, ranker=type(part.ranker)(pairs))
+
+
+def needs_runs(parts: Sequence[Part]) -> bool:
+    """Whether something must be trained before failures can be ranked by these."""
+    return any(part.ranker.measure.needs is not Needs.DATASET for part in parts)
 
 
 def select(
     scores: Scores,
     *,
-    keep: Keep = "low",
+    keep: Keep = "best",
     count: int = 10,
     threshold: float | None = None,
     fold: int = 0,
@@ -235,8 +264,9 @@ def select(
 
     Args:
         scores: the ranking.
-        keep: "low", the nearest failures; "mid", the middle; "high", the farthest; "random", one
-            of the disjoint random folds; or "below", all that are at least as near as `threshold`.
+        keep: "best", those expected to teach most, or "worst"; "low", "mid" or "high", those of
+            the lowest, middle or highest scores; "random", one of the disjoint random folds; or
+            "below", all whose scores are no higher than `threshold`.
         count: failures to keep; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
@@ -419,13 +449,13 @@ class Triaged:
 
 
 def triage(
-    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "low", count: int = 10
+    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "best", count: int = 10
 ) -> Triaged:
     """Rank and select the failures of a dataset, and report; needs no simulator.
 
     Args:
         prepared: the dataset, as `prepare` gives it.
-        by: a ranker, or its name.
+        by: a ranker, its name, or several, see `rank`.
         keep: which failures, see `select`.
         count: how many.
 
@@ -435,7 +465,7 @@ def triage(
         UnknownName: when there is no such ranker.
     """
     lab, demos = prepared.lab, prepared.demos
-    selection = triaging.triage(lab, demos, chosen_ranker(by), keep=keep, count=count)
+    selection = triaging.triage(lab, demos, chosen_rankers(by), keep=keep, count=count)
     content = reporting.report_triage(lab, demos, prepared.folder, demos.name)
     return Triaged(selection, content, lab.out / "report.html")
 
@@ -450,6 +480,52 @@ def demo(lab: Lab) -> tuple[str, Path]:
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
     return study.paper(lab, plan), reporting.report_simulated(lab)
+
+
+def cell(
+    lab: Lab,
+    successes: int,
+    *,
+    collection: int | None = None,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Cell:
+    """A cell of a study: so many successes and the failures of one collection.
+
+    Its runs are trained at a constant rate and act by averaged weights, so that their length is
+    free; its demonstrations have no images.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        successes: how many, from the first.
+        collection: collection seed; the recipe's own, or one for tuning, when None.
+        rollouts: of every run; the recipe's when None.
+        tuning: roll out from initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes were collected.
+    """
+    own = lab.recipe
+    seed = TUNING_COLLECTION if collection is None and tuning else collection
+    collect = replace(own.collect, cameras=(), seed=own.collect.seed if seed is None else seed)
+    recipe = any_length(replace(own, collect=collect, rollouts=rollouts or own.rollouts))
+    if tuning:
+        recipe = on_tuning_states(recipe)
+    return prepare_cell(replace(lab, recipe=recipe), successes)
+
+
+def measure_budgets(
+    cell: Cell, *, arms: Sequence[str] | None = None, lengths: Sequence[int] | None = None
+) -> Budgets:
+    """The learning curve of every way to train of a cell; leaves `budgets.json`.
+
+    Raises:
+        UnknownName: when there is no arm of a name.
+    """
+    lab, chosen = cell.lab, budgets.arms_of(cell, arms)
+    found = budgets.measure_budgets(lab, cell.demos, chosen, lengths=lengths or budgets.LENGTHS)
+    found.save(lab.out / budgets.BUDGETS)
+    return found
 
 
 def laboratory(

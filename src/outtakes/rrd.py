@@ -49,7 +49,7 @@ class Take:
     length: int
     task: str
     rank: int | None
-    """Place in the ranking, 1 the nearest; None for what is not ranked."""
+    """Place in the ranking, from 1; None for what is not ranked."""
     score: FailureScore | None
     score_words: str
     """The score with its symbol and unit; "" for what is not ranked."""
@@ -74,7 +74,7 @@ class Takes:
     layout: Layout
     rows: Rows
     chosen: Sequence[Take]
-    """Ranked failures first, nearest first; then the others by index."""
+    """Ranked failures first, in that order; then the others by index."""
     measure: Measure | None
     """What they are ranked by; None without scores."""
 

@@ -48,6 +48,16 @@ def test_each_epoch_visits_every_demonstration_once(batch_size):
     assert len(np.unique(epochs, axis=0)) > 1
 
 
+@pytest.mark.parametrize("balanced", [False, True])
+def test_successes_alone_are_drawn_from_a_step_on(balanced):
+    demos = make_demos()
+    settings = {"seed": 0, "batch_size": 6, "balanced": balanced}
+    whole, finish = Sampler(demos, **settings), Sampler(demos, **settings, successes_from=40)
+    assert all(same(whole.draw(step), finish.draw(step)) for step in range(40))
+    late = np.concatenate([finish.draw(step).demo for step in range(40, 100)])
+    assert set(late) == set(np.flatnonzero(demos.successes))
+
+
 def test_times_are_uniform_within_each_episode():
     demos = make_demos()
     sampler = Sampler(demos, seed=0, batch_size=6)

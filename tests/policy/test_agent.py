@@ -85,6 +85,16 @@ def test_the_mean_of_all_successes_can_steer(run, agent):
     assert steering.episodes.tolist() == [0, 4]
 
 
+def test_the_mean_of_all_takes_the_failures_in(run, agent):
+    raw = first_observations(make_demos(), [0, 4])
+    own = Checkpoint.load(run).tensors["policy.bias.table"]
+    steering = agent.begin(raw, "mean-of-all")
+    assert torch.allclose(condition(steering), own.mean(dim=0).expand(2, -1, -1), atol=1e-7)
+    assert not torch.allclose(condition(steering), condition(agent.begin(raw, "mean")), atol=1e-4)
+    assert steering.episodes.tolist() == [-1, -1]
+    assert agent.predict(raw, steering).shape == (2, agent.chunk, 2)
+
+
 def test_zero_steers_as_no_bias_does(agent):
     raw = first_observations(make_demos(), [0, 4])
     steering = agent.begin(raw, "zero")
@@ -100,7 +110,7 @@ def test_without_a_word_the_nearest_success_steers(agent):
 
 
 def test_an_unknown_steering_is_refused_with_the_list(agent):
-    with pytest.raises(UnknownName, match="choose one of mean, nearest, nearest-<n>, zero"):
+    with pytest.raises(UnknownName, match="one of mean, mean-of-all, nearest, nearest-<n>, zero"):
         agent.begin(first_observations(make_demos(), [0]), "farthest")
 
 

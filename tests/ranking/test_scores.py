@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from outtakes.errors import ArtifactError
+from outtakes.ranking.measure import End
 from outtakes.ranking.scores import FailureScore, Scores
 from tests.ranking.rankings import make_scores
 
@@ -92,6 +93,17 @@ def test_a_file_of_version_1_is_still_read(tmp_path):
     assert loaded.successes == make_scores().successes
     assert [f.per_seed for f in loaded.ranked()] == [f.per_seed for f in make_scores().ranked()]
     assert {f.standard_error for f in loaded.failures} == {0.25}
+
+
+@pytest.mark.parametrize(("low_is_near", "useful"), [(True, End.LOW), (False, End.HIGH)])
+def test_a_file_from_before_rankings_had_a_useful_end_is_still_read(tmp_path, low_is_near, useful):
+    path = tmp_path / "scores.json"
+    make_scores().save(path)
+    content = json.loads(path.read_text())
+    del content["measure"]["useful"]
+    content["measure"]["low_is_near"] = low_is_near
+    path.write_text(json.dumps(content))
+    assert Scores.load(path).measure == replace(make_scores().measure, useful=useful)
 
 
 def test_a_truncated_or_missing_file_is_refused(tmp_path):

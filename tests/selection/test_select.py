@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
+from outtakes.ranking.measure import End
 from outtakes.selection.select import Choice, Selection, select
 from tests.ranking.rankings import SUCCESSES, make_scores
 
@@ -32,6 +34,20 @@ def test_part_of_the_ranking_is_kept(keep, count, expected):
     assert kept_failures(keep=keep, count=count) == sorted(expected)
 
 
+def test_the_best_are_at_the_end_that_a_measure_says_is_useful():
+    kept = {}
+    for end in End:
+        scores = make_scores()
+        scores = replace(scores, measure=replace(scores.measure, useful=end))
+        for keep in ("best", "worst", "low", "high"):
+            chosen = set(select(scores, SUCCESSES, keep=keep, count=2).kept) - set(SUCCESSES)
+            kept[end, keep] = chosen
+    assert kept[End.LOW, "best"] == kept[End.HIGH, "worst"] == set(RANKING[:2])
+    assert kept[End.HIGH, "best"] == kept[End.LOW, "worst"] == set(RANKING[5:])
+    assert kept[End.HIGH, "low"] == kept[End.LOW, "low"] == set(RANKING[:2])
+    assert kept[End.HIGH, "high"] == kept[End.LOW, "high"] == set(RANKING[5:])
+
+
 @pytest.mark.parametrize(("threshold", "expected"), [(0.1, []), (2.0, [6, 1, 3]), (99, RANKING)])
 def test_everything_up_to_a_threshold_is_kept_whatever_the_count(threshold, expected):
     assert kept_failures(keep="below", threshold=threshold, count=0) == sorted(expected)
@@ -56,8 +72,8 @@ def test_random_folds_depend_on_the_seed_and_not_on_the_ranking():
 def test_every_decision_says_why():
     choices = {c.episode: c for c in select(make_scores(), SUCCESSES, count=2).choices}
     assert choices[100] == Choice(100, True, "success")
-    assert choices[1] == Choice(1, True, "failure, rank 2 of 7, K̄ 1 nats, in the low group")
-    assert choices[5] == Choice(5, False, "failure, rank 7 of 7, K̄ 6 nats, outside the low group")
+    assert choices[1] == Choice(1, True, "failure, rank 2 of 7, K̄ 1 nats, in the best group")
+    assert choices[5] == Choice(5, False, "failure, rank 7 of 7, K̄ 6 nats, outside the best group")
     assert list(choices) == sorted(choices)
 
 

@@ -145,6 +145,13 @@ def test_two_steps_and_then_two_more_are_four(tmp_path):
     assert_same(two_and_two, train_small(tmp_path / "four", steps=4, **settings))
 
 
+def test_a_run_that_ended_on_successes_alone_is_not_lengthened(tmp_path):
+    settings = {"policy": EVERYTHING_RANDOM, "schedule": "constant", "finish": 1}
+    train_small(tmp_path, steps=2, **settings)
+    with pytest.raises(CheckpointError, match="another length"):
+        train_small(tmp_path, steps=4, **settings)
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first = train_small(tmp_path)
     before, log = contents(tmp_path), Log()

@@ -11,13 +11,14 @@ from tyro.conf import subcommand
 
 from outtakes.cli.collecting import Collect
 from outtakes.cli.converting import Convert
-from outtakes.cli.experiments import Demo, Report, Study, Triage
+from outtakes.cli.experiments import Demo, Report, Triage
 from outtakes.cli.exporting import Export, Rerun
 from outtakes.cli.importing import Import
 from outtakes.cli.labelling import Label
 from outtakes.cli.machine import Doctor
 from outtakes.cli.review import Review
 from outtakes.cli.steps import Evaluate, Rank, Select, Train
+from outtakes.cli.studies import Study
 from outtakes.cli.verb import Verb
 from outtakes.console import Console
 from outtakes.errors import MachineError, OuttakesError

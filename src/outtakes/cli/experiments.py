@@ -1,8 +1,8 @@
-"""Verbs that do everything from data to report: demo, triage, study; and report itself."""
+"""Verbs that do everything from data to report: demo and triage; and report itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,20 +39,21 @@ class Triage(Trains):
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
-    keep: Literal["low", "mid", "high", "random"] = "low"
-    """Which failures to keep."""
+    keep: Literal["best", "worst", "low", "mid", "high", "random"] = "best"
+    """Which failures to keep: those expected to teach most, or least; those of the lowest, middle
+    or highest scores; or some at random."""
     count: int = 10
     """How many failures to keep."""
     by: str = "attention"
-    """What to rank them by: attention or action-error, or another package's ranker."""
+    """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`."""
 
     def run(self, console: Console) -> None:
         """Triage and say which failures to keep."""
         from outtakes import api
 
-        ranker = api.chosen_ranker(self.by)
+        api.chosen_rankers(self.by)
         prepared = self.prepare(self.out, console)
-        found = api.triage(prepared, by=ranker, keep=self.keep, count=self.count)
+        found = api.triage(prepared, by=self.by, keep=self.keep, count=self.count)
         overview, verdict = prepared.overview, found.content.verdict
         argument, page = found.selection.as_lerobot_argument(), found.report.resolve()
         console.result(
@@ -64,43 +65,6 @@ class Triage(Trains):
                 "dropped": found.selection.dropped,
                 "lerobot_argument": argument,
                 "report": str(page),
-            },
-        )
-
-
-@dataclass
-class Study(Overrides):
-    """The paper's experiments with controls, its numbers beside ours; resumable."""
-
-    name: Positional[Literal["paper"]]
-    """Which study."""
-    out: Path = Path("outtakes-study")
-    """Folder for everything."""
-    task: str = "lift"
-    """The simulated task."""
-    selection_seeds: tuple[int, ...] | None = None
-    """Training seeds of Experiment 2."""
-    few_successes: tuple[int, ...] | None = None
-    """Numbers of successes to repeat Experiment 1 with."""
-
-    def run(self, console: Console) -> None:
-        """Run what is missing and print the tables."""
-        from outtakes import api
-
-        changes = {
-            "seeds": self.seeds,
-            "selection_seeds": self.selection_seeds,
-            "few_successes": self.few_successes,
-        }
-        plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
-        lab = self.lab(self.settings(), self.out, console, task=self.task)
-        comparisons, report = api.run_study(lab, plan)
-        tables = (self.out / "tables.md").read_text(encoding="utf-8")
-        console.result(
-            f"{tables}\nReport: {report.resolve()}",
-            {
-                "verdicts": {name: c.verdict() for name, c in comparisons.items()},
-                "report": str(report.resolve()),
             },
         )
 

@@ -11,11 +11,13 @@ from tyro.conf import Positional, arg
 from outtakes.cli.reads import Reads, Trains
 from outtakes.cli.verb import Verb, check_given, check_writable, given
 from outtakes.console import Console
+from outtakes.errors import ConfigError
 
 if TYPE_CHECKING:
+    from outtakes.policy.checkpoint import Checkpoint
     from outtakes.ranking.scores import FailureScore
 
-Keep = Literal["low", "mid", "high", "random", "below"]
+Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
 
 
 @dataclass
@@ -52,13 +54,16 @@ class Train(Trains):
 
 @dataclass
 class Rank(Reads):
-    """Rank the failures by what trained runs make of them."""
+    """Rank the failures by what trained runs make of them, or by the dataset alone."""
 
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
+    source: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN [RUN ...]|DATASET")]
     """Run folders, one a seed: by attention of act-pb, by action-error of any policy that was
-    trained on the successes alone."""
+    trained on the successes alone; for several rankers all that they need. Or a dataset, by what
+    needs no run."""
     by: str = "attention"
-    """What to rank by: attention (the paper's) or action-error, or another package's ranker."""
+    """What to rank by: attention (the paper's), attention-rank or action-error, by runs; coverage,
+    coverage-greedy, neighbours, smoothness, length or random, by the dataset alone; or another
+    package's ranker. Several as NAME[=WEIGHT],... rank by the mean of their ranks."""
     out: Path = Path("scores.json")
     """File to write."""
     dataset: str | None = None
@@ -69,19 +74,22 @@ class Rank(Reads):
     by attention alone."""
 
     def run(self, console: Console) -> None:
-        """Rank and print the failures, nearest first."""
+        """Rank and print the failures, those expected to teach most first."""
         from outtakes import api
-        from outtakes.policy.checkpoint import Checkpoint
 
-        check_given(self.runs, "run folder")
         check_writable(self.out.absolute().parent)
-        ranker = api.chosen_ranker(self.by, self.pairs)
-        runs = [Checkpoint.load(run) for run in self.runs]
-        demos = self.load(self.dataset or runs[0].dataset, console)
-        scores = api.rank(runs, demos, by=ranker, device=self.device, progress=console.progress)
+        runs, dataset = self._source(api.needs_runs(api.chosen_rankers(self.by, self.pairs)))
+        scores = api.rank(
+            runs,
+            self.load(dataset, console),
+            by=self.by,
+            pairs=self.pairs,
+            device=self.device,
+            progress=console.progress,
+        )
         scores.save(self.out)
         measure = scores.measure
-        heading = f" episode  {measure.symbol} ({measure.unit}), nearest first"
+        heading = f" episode  {measure.symbol} ({measure.unit}), {measure.useful.value}est first"
         if self.pairs is not None:
             heading += ", ± standard error of the sample"
         lines = [heading, *(_ranked_line(failure) for failure in scores.ranked())]
@@ -95,6 +103,26 @@ class Rank(Reads):
                 "kendall_tau": scores.kendall_tau,
             },
         )
+
+    def _source(self, trained: bool) -> tuple[list[Checkpoint], str]:
+        """The runs, none where the dataset is all that is needed, and where the dataset is."""
+        from outtakes.policy.checkpoint import FILE, Checkpoint
+
+        check_given(self.source, "run folder" if trained else "dataset")
+        paths = [Path(source) for source in self.source]
+        if trained:
+            runs = [Checkpoint.load(path) for path in paths]
+            return runs, self.dataset or runs[0].dataset
+        if self.dataset is not None:
+            return [], self.dataset
+        run = next((path for path in paths if (path / FILE).is_file()), None)
+        if run is not None:
+            return [], Checkpoint.load(run).dataset
+        if len(paths) > 1:
+            raise ConfigError(
+                f"{len(paths)} datasets to rank by {self.by}", remedy="give one dataset"
+            )
+        return [], self.source[0]
 
 
 def _ranked_line(failure: FailureScore) -> str:
@@ -110,8 +138,9 @@ class Select(Verb):
 
     scores: Annotated[Positional[Path], arg(metavar="SCORES")]
     """scores.json, as `outtakes rank` writes it."""
-    keep: Keep = "low"
-    """Nearest, middle, farthest, random, or all below a threshold."""
+    keep: Keep = "best"
+    """Those expected to teach most, or least; of the lowest, middle or highest scores; random; or
+    all below a threshold."""
     count: int = 10
     """How many failures to keep."""
     threshold: float | None = None

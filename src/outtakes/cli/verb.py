@@ -99,7 +99,7 @@ def given(value: int | None, default: int) -> int:
     return default if value is None else value
 
 
-def check_given(paths: Sequence[Path], what: str) -> None:
+def check_given(paths: Sequence[Path | str], what: str) -> None:
     """Refuse an empty list of these."""
     if not paths:
         raise ConfigError(f"no {what}", remedy=f"give at least one {what}")

@@ -82,23 +82,37 @@ class Sampler:
         seed: of everything drawn.
         batch_size: B.
         balanced: draw successes and failures equally often instead of every demonstration.
+        successes_from: the step from which on successes alone are drawn, at random; None for
+            never.
     """
 
     def __init__(
-        self, demos: DemoSet, *, seed: int, batch_size: int, balanced: bool = False
+        self,
+        demos: DemoSet,
+        *,
+        seed: int,
+        batch_size: int,
+        balanced: bool = False,
+        successes_from: int | None = None,
     ) -> None:
         self.seed, self.batch_size = seed, batch_size
         self.lengths, self.successes = demos.lengths, demos.successes
         self.balanced = balanced and 0 < self.successes.sum() < len(demos)
+        self.successes_from = successes_from if self.successes.any() else None
         self._by_outcome = [np.flatnonzero(~self.successes), np.flatnonzero(self.successes)]
         self._kept: tuple[int, np.ndarray] | None = None
 
     def draw(self, step: int) -> Samples:
         """The samples of one step, whatever was drawn before."""
         rng = np.random.default_rng([self.seed, 1, step])
-        demo = self._balanced(step, rng) if self.balanced else self._epochs(step)
+        demo = self._demonstrations(step, rng)
         time = (rng.random(len(demo)) * self.lengths[demo]).astype(np.int64)
         return Samples(demo, time, self._of_other_outcome(demo, rng))
+
+    def _demonstrations(self, step: int, rng: np.random.Generator) -> np.ndarray:
+        if self.successes_from is not None and step >= self.successes_from:
+            return rng.choice(self._by_outcome[True], self.batch_size)
+        return self._balanced(step, rng) if self.balanced else self._epochs(step)
 
     def _epochs(self, step: int) -> np.ndarray:
         """A stretch of the endless sequence of shuffled epochs."""

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from outtakes.errors import ArtifactError, ConfigError
+from outtakes.evaluation.statistics import spearman
 from outtakes.shapes import Bool, Float
 
 
@@ -49,7 +49,7 @@ class Agreement:
     1904); NaN where nothing about the usefulness is reliable."""
     low: float
     high: float
-    """Of the 95 % interval of `corrected`, the reliability taken as known."""
+    """Of the 95 % interval of `corrected` (see `spearman`), the reliability taken as known."""
 
 
 def balanced_subsets(
@@ -107,16 +107,13 @@ def usefulness(
 
 
 def agreement(found: Usefulness, scores: Float[np.ndarray, "F"]) -> Agreement:
-    """Correlate a score of each failure with its usefulness.
-
-    The interval is Fisher's, with Bonett & Wright's (2000) standard error for ranks.
-    """
-    if not np.ptp(found.effects) or not np.ptp(scores):
+    """Correlate a score of each failure with its usefulness."""
+    observed = spearman(scores.tolist(), found.effects.tolist())
+    if observed is None:
         return Agreement(np.nan, np.nan, np.nan, np.nan)
-    r = float(stats.spearmanr(scores, found.effects).statistic)
-    error = np.sqrt((1 + r**2 / 2) / (len(scores) - 3))
-    low, high = np.tanh(np.arctanh(np.clip(r, -0.999, 0.999)) + 1.96 * error * np.array([-1, 1]))
     if not found.reliability:
-        return Agreement(r, np.nan, np.nan, np.nan)
+        return Agreement(observed.rho, np.nan, np.nan, np.nan)
     scale = np.sqrt(found.reliability)
-    return Agreement(r, r / scale, float(low) / scale, float(high) / scale)
+    return Agreement(
+        observed.rho, observed.rho / scale, observed.low / scale, observed.high / scale
+    )

@@ -16,21 +16,24 @@ from typing import Any
 import numpy as np
 
 from outtakes.data.demo import DemoSet
-from outtakes.errors import ConfigError
+from outtakes.errors import ConfigError, UnknownName
 from outtakes.evaluation.rollouts import RolloutLog, treatment
 from outtakes.experiments.arm import Arm
+from outtakes.experiments.cell import Cell
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import stop_name
 from outtakes.experiments.study_log import run_recorded
+from outtakes.experiments.ways import all_failures_arms
 from outtakes.files import load_json, write_json
 from outtakes.sim.initial_states import InitialStates, Stream
 
-LENGTHS = (200, 300, 450, 700, 1_000, 1_500, 2_200, 3_300, 5_000)
-"""Optimiser steps at which a curve is measured: about half as many again each time."""
+LENGTHS = (300, 600, 1_000, 1_500, 2_500, 4_000, 6_000)
+"""Optimiser steps at which a curve is measured: about 1.6 times as many each time."""
 EMA = 0.99
 """Decay of the averaged weights: the last 100 steps or so."""
+BUDGETS = "budgets.json"
 _KIND, _VERSION = "budgets", 1
 
 
@@ -39,9 +42,9 @@ def any_length(recipe: Recipe) -> Recipe:
     return replace(recipe, train=replace(recipe.train, schedule="constant", ema=EMA))
 
 
-def tuning(recipe: Recipe, rollouts: int) -> Recipe:
+def on_tuning_states(recipe: Recipe) -> Recipe:
     """The recipe rolled out from initial states that are for tuning alone."""
-    return replace(recipe, rollouts=rollouts, states=InitialStates(Stream.TUNE, seed=0))
+    return replace(recipe, states=InitialStates(Stream.TUNE, seed=0))
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,19 @@ class Budgets:
             )
         return self.curves[name].best
 
+    def table(self) -> str:
+        """The curves in Markdown, in %; the length to train for in bold."""
+        steps = next(iter(self.curves.values())).steps
+        lines = [
+            f"| Success rate, %, after steps | {' | '.join(f'{n:,}' for n in steps)} |",
+            f"|---|{'---|' * len(steps)}",
+        ]
+        for name, curve in self.curves.items():
+            cells = [f"{100 * rate:.0f}" for rate in curve.means]
+            cells[curve.steps.index(curve.best)] = f"**{cells[curve.steps.index(curve.best)]}**"
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+
     def save(self, path: Path) -> None:
         """Write `budgets.json`."""
         curves = {
@@ -124,6 +140,33 @@ def _parse(content: Mapping[str, Any]) -> Budgets:
     )
 
 
+AT_RANDOM = 15
+"""Failures of the arm that stands for every selection of so many."""
+
+
+def arms_of(cell: Cell, names: Sequence[str] | None = None) -> list[Arm]:
+    """The ways to train whose length is free: on successes, on some failures, on all of them.
+
+    Args:
+        cell: its successes and failures.
+        names: which of them; all when None.
+
+    Raises:
+        UnknownName: when there is none of a name.
+    """
+    successes, failures = cell.successes, cell.failures
+    some = np.random.default_rng(5).permutation(failures)[:AT_RANDOM].tolist()
+    arms = [
+        *all_failures_arms(cell.lab.recipe, successes, failures),
+        cell.act(f"act-{AT_RANDOM}", some),
+    ]
+    known = {arm.name: arm for arm in arms}
+    for name in names or ():
+        if name not in known:
+            raise UnknownName("arm", name, known)
+    return [known[name] for name in names or known]
+
+
 def measure_budgets(
     lab: Lab,
     demos: DemoSet,
@@ -134,7 +177,8 @@ def measure_budgets(
     """Train every arm to the greatest length, rolling it out at each on the way.
 
     Args:
-        lab: its recipe says with which seeds and from which initial states; see `tuning`.
+        lab: its recipe says with which seeds and from which initial states; see
+            `on_tuning_states`.
         demos: demonstrations for tuning alone.
         arms: of a recipe of `any_length`.
         lengths: optimiser steps.

@@ -15,8 +15,8 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.present import present
 from outtakes.experiments.runs import ROLLOUTS, run_folder
 from outtakes.experiments.setting_up import write_setup
-from outtakes.experiments.study import BASELINE, RANKED, SELECTED
 from outtakes.experiments.triage import arms_of
+from outtakes.experiments.ways import BASELINE, RANKED, SELECTED
 from outtakes.report.content import ReportContent
 from outtakes.report.html import write_report
 

@@ -7,22 +7,30 @@ again does only what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError
 from outtakes.evaluation.comparison import Comparison, compare
 from outtakes.evaluation.rollouts import RolloutLog, treatment
-from outtakes.experiments.arm import Arm, act_arm, bias_arm, label_arm
+from outtakes.experiments.arm import Arm
 from outtakes.experiments.datasets import check_both_outcomes, collect_dataset, read_demos
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
-from outtakes.experiments.recipes import Recipe, check_seeds
+from outtakes.experiments.recipes import check_seeds
 from outtakes.experiments.runs import ROLLOUTS, Job, run_folder
 from outtakes.experiments.setting_up import write_simulated_setup
 from outtakes.experiments.tables import write_tables
+from outtakes.experiments.ways import (
+    BASELINE,
+    RANKED,
+    SELECTED,
+    all_failures_arms,
+    experiment_1_arms,
+    experiment_2_arms,
+)
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.scores import Scores, rank
@@ -30,64 +38,6 @@ from outtakes.selection.select import select
 
 RANKING_SEEDS = 5
 """Training seeds the ranking averages over, as in the paper."""
-BASELINE, RANKED, SELECTED = "act-s", "pb-kl-all", "pb-kl-low"
-"""The arm everything is compared with, the arm whose attention ranks the failures, and the arm
-retrained on the failures it ranks nearest."""
-
-
-# --- arms -----------------------------------------------------------------------------------------
-
-
-def experiment_1_arms(
-    recipe: Recipe, successes: Sequence[int], failures: Sequence[int]
-) -> list[Arm]:
-    """Table 1 of the paper: ACT and the method, without and with all failures."""
-    both = [*successes, *failures]
-    n, m = len(successes), len(failures)
-    plus = f"{n} successes + {m} failures"
-    return [
-        act_arm(recipe, BASELINE, f"ACT, {n} successes", successes, paper="71.0 ± 3.4"),
-        act_arm(recipe, "act-all", f"ACT, {plus}", both, paper="71.6 ± 5.2"),
-        bias_arm(recipe, "pb-s", f"PB, {n} successes", successes, paper="74.2 ± 3.6"),
-        bias_arm(recipe, RANKED, f"PB + KL, {plus}", both, paper="77.8 ± 2.6"),
-    ]
-
-
-def control_arms(recipe: Recipe, successes: Sequence[int], failures: Sequence[int]) -> list[Arm]:
-    """What the paper lacks: cheap ways to use all failures that the method must beat."""
-    both = [*successes, *failures]
-    balanced = "ACT, class-balanced, all failures"
-    return [
-        bias_arm(recipe, "pb-all", "PB without KL, all failures", both, kl=False),
-        label_arm(recipe, "label-all", "One-bit label token, all failures", both),
-        act_arm(recipe, "act-balanced", balanced, both, balanced=True),
-    ]
-
-
-_PAPER_2 = {
-    "random": ("72.8 ± 5.6", "75.8 ± 5.4"),
-    "low": ("74.2 ± 7.4", "79.4 ± 4.6"),
-    "mid": ("76.0 ± 5.7", "78.6 ± 2.1"),
-    "high": ("70.4 ± 7.4", "71.8 ± 3.4"),
-}
-"""Group of failures -> the paper's success rates of ACT and of the method, in %."""
-_GROUP_WORDS = {"low": "nearest", "mid": "middle", "high": "farthest", "random": "random"}
-
-
-def experiment_2_arms(
-    recipe: Recipe, successes: Sequence[int], groups: Mapping[str, Sequence[int]]
-) -> list[Arm]:
-    """Table 2 of the paper: ACT and the method on successes and one group of failures."""
-    arms = []
-    for group, failures in groups.items():
-        act, method = _PAPER_2[group]
-        added = f"+ {len(failures)} {_GROUP_WORDS[group]} failures"
-        both = [*successes, *failures]
-        arms += [
-            act_arm(recipe, f"act-{group}", f"ACT, {added}", both, paper=act),
-            bias_arm(recipe, f"pb-kl-{group}", f"PB + KL, {added}", both, paper=method),
-        ]
-    return arms
 
 
 def random_jobs(lab: Lab, demos: DemoSet, scores: Scores, seeds: Sequence[int]) -> list[Job]:
@@ -185,7 +135,7 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
     comparisons, arms = {}, {}
 
-    first = _all_failures_arms(lab.recipe, successes, failures)
+    first = all_failures_arms(lab.recipe, successes, failures)
     log = _run_arms(lab, demos, first, plan.seeds)
     comparisons["experiment-1"] = compare(
         log.outcomes(), baseline=BASELINE, treatment=treatment(RANKED, "mean")
@@ -237,13 +187,6 @@ def few_successes(
 ) -> tuple[list[Arm], RolloutLog]:
     """Experiment 1 and its controls with fewer successes beside the same failures."""
     suffix = f"-{len(successes)}"
-    everything = _all_failures_arms(lab.recipe, successes, failures)
+    everything = all_failures_arms(lab.recipe, successes, failures)
     arms = [replace(arm, name=arm.name + suffix, paper="") for arm in everything]
     return arms, _run_arms(lab, demos, arms, seeds)
-
-
-def _all_failures_arms(
-    recipe: Recipe, successes: Sequence[int], failures: Sequence[int]
-) -> list[Arm]:
-    controls = control_arms(recipe, successes, failures)
-    return experiment_1_arms(recipe, successes, failures) + controls

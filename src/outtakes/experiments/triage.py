@@ -22,16 +22,18 @@ from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.action_error import action_scale, errors_along
+from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
-from outtakes.ranking.ranker import Ranker
-from outtakes.ranking.scores import Scores, rank
+from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection, select
 
 FOLDS = 3
 """Parts the successes are cut into; each is held out once."""
 
 
-def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -> Selection:
+def triage(
+    lab: Lab, demos: DemoSet, rankers: Sequence[Part], *, keep: str, count: int
+) -> Selection:
     """Train, rank and select on the user's own data, and measure the proxy.
 
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
@@ -50,11 +52,12 @@ def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
-    jobs = jobs_of(lab, [ranking_arm(lab, demos, ranker)], lab.recipe.seeds, demos)
-    run_jobs(lab, jobs, stage="train")
+    jobs = jobs_of(lab, ranking_arms(lab, demos, rankers), lab.recipe.seeds, demos)
+    if jobs:
+        run_jobs(lab, jobs, stage="train")
     with lab.timed("rank"):
-        runs = (Checkpoint.load(job.run) for job in jobs)
-        scores = rank(ranker, runs, demos, device=lab.device, progress=lab.progress)
+        runs = [Checkpoint.load(job.run) for job in jobs]
+        scores = rank_by(rankers, runs, demos, device=lab.device, progress=lab.progress)
         scores.save(lab.out / SCORES)
     selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
     selection.save(lab.out / SELECTION)
@@ -63,13 +66,16 @@ def triage(lab: Lab, demos: DemoSet, ranker: Ranker, *, keep: str, count: int) -
     return selection
 
 
-def ranking_arm(lab: Lab, demos: DemoSet, ranker: Ranker) -> Arm:
-    """What must be trained for a ranker."""
+def ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Arm]:
+    """What must be trained for these rankers."""
     successes, recipe = demos.episodes(Outcome.SUCCESS), lab.recipe
-    if ranker.measure.needs is Needs.SUCCESSES:
-        return act_arm(recipe, "act-s", "ACT, successes only", successes)
     both = [*successes, *demos.episodes(Outcome.FAILURE)]
-    return bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both)
+    arms = {
+        Needs.SUCCESSES: act_arm(recipe, "act-s", "ACT, successes only", successes),
+        Needs.BIAS: bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both),
+    }
+    needed = {part.ranker.measure.needs for part in rankers}
+    return [arm for needs, arm in arms.items() if needs in needed]
 
 
 def arms_of(

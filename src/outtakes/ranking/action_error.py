@@ -16,12 +16,12 @@ from outtakes.policy.agent import Agent
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure, Needs
-from outtakes.ranking.ranker import Ranker, RunScores, check_same_data
+from outtakes.ranking.ranker import RunRanker, RunScores, check_same_data
 
 _FRAMES_AT_ONCE = 64
 
 
-class ActionErrorRanker(Ranker):
+class ActionErrorRanker(RunRanker):
     """Mean absolute error of the chunks that a successes-only policy predicts along a failure."""
 
     measure = Measure(

@@ -12,10 +12,21 @@ from outtakes.errors import ConfigError
 class Needs(StrEnum):
     """What must have been trained before failures can be ranked."""
 
+    DATASET = "the dataset alone"
+    """Nothing."""
     BIAS = "parametric bias, on successes and failures"
     """Runs of ACT with a parametric bias, trained on everything."""
     SUCCESSES = "any policy, on the successes alone"
     """Runs of any policy that has seen no failure."""
+    EACH = "what each of its rankers needs"
+    """Of a combination."""
+
+
+class End(StrEnum):
+    """An end of a ranking."""
+
+    LOW = "low"
+    HIGH = "high"
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,8 @@ class Measure:
     meaning: str
     """What it says, in a sentence or two that need no other reading."""
     needs: Needs
-    low_is_near: bool = True
-    """Whether small values are those of failures that are nearly successes."""
+    useful: End = End.LOW
+    """The values of failures that are expected to teach most."""
     summed: bool = False
     """Whether it is a sum over the successes, which then is also given per success."""
     over_time: str = ""
@@ -63,9 +74,12 @@ class Measure:
 
         Raises:
             TypeError: when a field is missing or not known.
-            ValueError: on unknown needs.
+            ValueError: on unknown needs or an unknown end.
         """
-        return Measure(**{**content, "needs": Needs(content["needs"])})
+        words = {"useful": End.LOW, **content}
+        if "low_is_near" in content:  # files before a ranking had a useful end
+            words["useful"] = End.LOW if words.pop("low_is_near") else End.HIGH
+        return Measure(**{**words, "needs": Needs(words["needs"]), "useful": End(words["useful"])})
 
 
 ATTENTION = Measure(

@@ -1,4 +1,5 @@
-"""What a ranker is: a score for every failure from one trained run; and all rankers by name.
+"""What a ranker is: a score for every failure, from trained runs or from the dataset alone; and all
+rankers by name.
 
 A ranker is one file beside this one, and one row here; or another package's, under the entry point
 group `outtakes.rankers`.
@@ -7,7 +8,7 @@ group `outtakes.rankers`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,8 +16,8 @@ import numpy as np
 import torch
 
 from outtakes import extensions
-from outtakes.data.demo import DemoSet
-from outtakes.errors import CheckpointError, DatasetError
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure
@@ -25,7 +26,14 @@ GROUP = "outtakes.rankers"
 """Entry point group that other packages add to: name -> a `Ranker` class."""
 _BUILT_IN = {
     "attention": "outtakes.ranking.attention.scoring:AttentionRanker",
+    "attention-rank": "outtakes.ranking.attention.ranks:AttentionRankRanker",
     "action-error": "outtakes.ranking.action_error:ActionErrorRanker",
+    "coverage": "outtakes.ranking.coverage:CoverageRanker",
+    "coverage-greedy": "outtakes.ranking.coverage:GreedyCoverageRanker",
+    "neighbours": "outtakes.ranking.neighbours:NeighboursRanker",
+    "smoothness": "outtakes.ranking.smoothness:SmoothnessRanker",
+    "length": "outtakes.ranking.length:LengthRanker",
+    "random": "outtakes.ranking.chance:RandomRanker",
 }
 
 
@@ -41,10 +49,10 @@ class Plane:
 
 @dataclass(frozen=True)
 class RunScores:
-    """What one trained run says about every failure."""
+    """What one trained run, or the dataset alone, says about every failure."""
 
     seed: int
-    """Training seed of the run."""
+    """Training seed of the run; 0 without a run."""
     failures: tuple[int, ...]
     """Episode index of each failure."""
     successes: tuple[int, ...]
@@ -61,11 +69,98 @@ class RunScores:
     empty."""
     plane: Plane | None = None
 
+    @staticmethod
+    def of(failures: DemoSet, successes: DemoSet, values: np.ndarray) -> RunScores:
+        """The scores of these failures without a run, (F,)."""
+        return RunScores(
+            seed=0,
+            failures=tuple(failures.episode_indices.tolist()),
+            successes=tuple(successes.episode_indices.tolist()),
+            values=values,
+        )
+
 
 class Ranker(ABC):
-    """Scores failures; what it computes is said by `measure`."""
+    """Scores failures, as a `DatasetRanker` or a `RunRanker`; `measure` says by what."""
 
     measure: ClassVar[Measure]
+
+    @abstractmethod
+    def score_all(
+        self,
+        runs: Iterable[Checkpoint],
+        demos: DemoSet,
+        *,
+        device: torch.device | str = "cpu",
+        progress: Progress | None = None,
+    ) -> list[RunScores]:
+        """Score every failure by each of these runs, taken one at a time, or once without any.
+
+        Args:
+            runs: trained as `measure.needs` says, one a seed.
+            demos: the dataset they were trained on.
+            device: where to compute.
+            progress: told of every run.
+
+        Raises:
+            CheckpointError: when a run is of another kind or of other data.
+            ConfigError: when there is no run, and one is needed.
+            DatasetError: when there is no success or no failure.
+        """
+
+
+class DatasetRanker(Ranker):
+    """Scores failures by the dataset alone; its measure needs `Needs.DATASET`."""
+
+    @abstractmethod
+    def score(self, demos: DemoSet, *, progress: Progress | None = None) -> RunScores:
+        """Score every failure.
+
+        Args:
+            demos: the dataset.
+            progress: told of every failure that is scored.
+
+        Raises:
+            DatasetError: when there is no success or no failure.
+        """
+
+    def score_all(
+        self,
+        runs: Iterable[Checkpoint],
+        demos: DemoSet,
+        *,
+        device: torch.device | str = "cpu",
+        progress: Progress | None = None,
+    ) -> list[RunScores]:
+        """Score every failure once; no run is looked at."""
+        return [self.score(demos, progress=progress)]
+
+
+class RunRanker(Ranker):
+    """Scores failures by trained runs, one at a time."""
+
+    def score_all(
+        self,
+        runs: Iterable[Checkpoint],
+        demos: DemoSet,
+        *,
+        device: torch.device | str = "cpu",
+        progress: Progress | None = None,
+    ) -> list[RunScores]:
+        """Score every failure by each run."""
+        scored = []
+        for done, run in enumerate(runs):
+            if progress:
+                progress(done, done + 1, f"rank with seed {run.seed}")
+            scored.append(self.score(run, demos, device=device))
+        if not scored:
+            raise ConfigError(
+                f"no run to rank by {self.measure.key}",
+                remedy=f"give runs of {self.measure.needs}",
+            )
+        if progress:
+            progress(len(scored), len(scored), "rank")
+        return scored
 
     @abstractmethod
     def score(
@@ -102,6 +197,25 @@ def ranker(name: str) -> Ranker:
         UnknownName: when there is none.
     """
     return extensions.load("ranker", name, GROUP, _BUILT_IN)()
+
+
+def apart(demos: DemoSet) -> tuple[DemoSet, DemoSet]:
+    """The successes and the failures.
+
+    Raises:
+        DatasetError: when there is no success or no failure.
+    """
+    sides = []
+    for outcome in (Outcome.SUCCESS, Outcome.FAILURE):
+        episodes = demos.episodes(outcome)
+        if not episodes:
+            raise DatasetError(
+                f"no {outcome.value} among {len(demos)} episodes",
+                where=demos.name,
+                remedy="ranking compares failures with successes; record or label some",
+            )
+        sides.append(demos.subset(episodes))
+    return sides[0], sides[1]
 
 
 def check_same_data(run: Checkpoint, demos: DemoSet) -> None:

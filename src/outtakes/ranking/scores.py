@@ -14,7 +14,7 @@ from outtakes.errors import ArtifactError
 from outtakes.files import load_json, write_json
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
-from outtakes.ranking.measure import ATTENTION, Measure
+from outtakes.ranking.measure import ATTENTION, End, Measure
 from outtakes.ranking.ranker import Plane, Ranker, RunScores
 
 _KIND, _VERSION = "scores", 2
@@ -88,8 +88,8 @@ class Scores:
         return sorted(self.failures[0].per_seed)
 
     def ranked(self) -> list[FailureScore]:
-        """The failures from nearest to farthest; ties go by episode index."""
-        sign = 1 if self.measure.low_is_near else -1
+        """The failures, those expected to teach most first; ties go by episode index."""
+        sign = 1 if self.measure.useful is End.LOW else -1
         return sorted(self.failures, key=lambda f: (sign * f.mean, f.episode))
 
     @staticmethod
@@ -205,27 +205,15 @@ def rank(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scores:
-    """Score every failure by these runs, one a seed, taken one at a time.
-
-    Args:
-        ranker: how to.
-        runs: trained as its measure needs.
-        demos: the dataset they were trained on.
-        device: where to compute.
-        progress: told of every run.
+    """Score every failure, and average over the runs; see `Ranker.score_all`.
 
     Raises:
         ArtifactError: when runs scored different episodes, or one seed appears twice.
         CheckpointError: when a run is of another kind or of other data.
+        ConfigError: when there is no run, and one is needed.
         DatasetError: when there is no success or no failure.
     """
-    scored = []
-    for done, run in enumerate(runs):
-        if progress:
-            progress(done, done + 1, f"rank with seed {run.seed}")
-        scored.append(ranker.score(run, demos, device=device))
-    if progress:
-        progress(len(scored), len(scored), "rank")
+    scored = ranker.score_all(runs, demos, device=device, progress=progress)
     return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
 
 

@@ -103,7 +103,7 @@ class FailureCard:
 
     episode: int
     rank: int
-    """1 is the nearest to the successes."""
+    """Place in the ranking, from 1."""
     score: float
     """In the measure's unit."""
     per_seed: Mapping[int, float]
@@ -170,7 +170,7 @@ class ReportContent:
     arms: Sequence[ArmRow]
     ranked_by: MeasureWords
     cards: Sequence[FailureCard]
-    """From nearest to farthest."""
+    """In the order of their ranking."""
     kendall_tau: float | None
     n_successes: int
     maps: Sequence[DemonstrationMap]

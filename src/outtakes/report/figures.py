@@ -24,20 +24,20 @@ _PICTURES = 8
 
 
 class Shading:
-    """Where a failure stands between the nearest (0) and the farthest (1), by its score."""
+    """Where a failure's score stands between the first (0) and the last (1) of the ranking."""
 
     def __init__(self, cards: Sequence[FailureCard]) -> None:
         ordered = sorted(cards, key=lambda card: card.rank)
-        self.nearest = ordered[0].score if ordered else 0.0
-        self.farthest = ordered[-1].score if ordered else 0.0
+        self.first = ordered[0].score if ordered else 0.0
+        self.last = ordered[-1].score if ordered else 0.0
 
     def __call__(self, score: float | None) -> float | None:
-        """Share of the way from the nearest to the farthest; None without a score."""
+        """Share of the way from the first to the last; None without a score."""
         if score is None:
             return None
-        if self.farthest == self.nearest:
+        if self.last == self.first:
             return 0.0
-        share = (score - self.nearest) / (self.farthest - self.nearest)
+        share = (score - self.first) / (self.last - self.first)
         return round(min(max(share, 0.0), 1.0), 4)
 
 
@@ -47,21 +47,21 @@ def quantity(score: float, measure: MeasureWords) -> str:
 
 
 def ranking_plot(cards: Sequence[FailureCard], shading: Shading, measure: MeasureWords) -> Plot:
-    """Failures from nearest to farthest, relative to the nearest (Figure 5, right)."""
-    least, unit = shading.nearest, measure.unit
-    values = [v - least for card in cards for v in (card.score, *card.per_seed.values())]
-    x = rank_axis("rank of the failure, nearest to the successes first", len(cards))
-    y = fit_axis(f"{measure.symbol} above the nearest failure ({unit})", values)
+    """Failures in the order of their ranking, relative to the first (Figure 5, right)."""
+    first, unit = shading.first, measure.unit
+    values = [v - first for card in cards for v in (card.score, *card.per_seed.values())]
+    x = rank_axis("rank of the failure, the most useful first", len(cards))
+    y = fit_axis(f"{measure.symbol} above the first failure's ({unit})", values)
     ordered = sorted(cards, key=lambda card: card.rank)
     return Plot(
         x,
         y,
         [
-            *_seed_dots(ordered, x, y, measure, least),
+            *_seed_dots(ordered, x, y, measure, first),
             *(_ranked(card, x, y, measure, shading) for card in ordered),
         ],
-        summary=f"{len(cards)} failures in order of their distance to the successes, "
-        f"from {significant(least)} to {significant(shading.farthest)} {unit}",
+        summary=f"{len(cards)} failures in the order of their {measure.name}, "
+        f"from {significant(first)} to {significant(shading.last)} {unit}",
         bands=_kept_bands(ordered, x),
         legend=[
             LegendEntry("triangle", "failure", "kept", 0.2),
@@ -72,9 +72,9 @@ def ranking_plot(cards: Sequence[FailureCard], shading: Shading, measure: Measur
 
 
 def _ranked(card: FailureCard, x: Axis, y: Axis, measure: MeasureWords, shading: Shading) -> Mark:
-    least = shading.nearest
-    left, top = at(x, y, card.rank, card.score - least)
-    seeds = [value - least for value in card.per_seed.values()]
+    first = shading.first
+    left, top = at(x, y, card.rank, card.score - first)
+    seeds = [value - first for value in card.per_seed.values()]
     whisker = Segment(left, at(x, y, 0, min(seeds))[1], left, at(x, y, 0, max(seeds))[1])
     return Mark(
         left,
@@ -91,11 +91,11 @@ def _ranked(card: FailureCard, x: Axis, y: Axis, measure: MeasureWords, shading:
 
 
 def _seed_dots(
-    cards: Sequence[FailureCard], x: Axis, y: Axis, measure: MeasureWords, least: float
+    cards: Sequence[FailureCard], x: Axis, y: Axis, measure: MeasureWords, first: float
 ) -> list[Mark]:
     return [
         Mark(
-            *at(x, y, card.rank, value - least),
+            *at(x, y, card.rank, value - first),
             "dot",
             "seed",
             f"Episode {card.episode}, training seed {seed}\n{significant(value)} {measure.unit}",
@@ -150,8 +150,8 @@ def map_plot(
 def _outcome_legend(points: Sequence[MapPoint]) -> list[LegendEntry]:
     entries = [LegendEntry("circle", "success", "success")]
     if any(not p.success for p in points):
-        entries.append(LegendEntry("triangle", "failure", "failure, nearest", 0.0))
-        entries.append(LegendEntry("triangle", "failure", "failure, farthest", 1.0))
+        entries.append(LegendEntry("triangle", "failure", "failure, first ranked", 0.0))
+        entries.append(LegendEntry("triangle", "failure", "failure, last ranked", 1.0))
     return entries
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
 from outtakes.files import load_json, write_json
+from outtakes.ranking.measure import End
 from outtakes.ranking.scores import Scores
 
 _KIND, _VERSION = "selection", 1
-RULES = ("low", "mid", "high", "random", "below")
+RULES = ("best", "worst", "low", "mid", "high", "random", "below")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def select(
     scores: Scores,
     successes: Sequence[int],
     *,
-    keep: str = "low",
+    keep: str = "best",
     count: int = 10,
     threshold: float | None = None,
     fold: int = 0,
@@ -107,8 +108,9 @@ def select(
     Args:
         scores: the ranked failures.
         successes: episode indices of the successes, all kept.
-        keep: "low", "mid" or "high": the nearest, the middle or the farthest failures; "random",
-            one of the disjoint folds of them; or "below", all at least as near as `threshold`.
+        keep: "best" or "worst": the first or the last of the ranking; "low", "mid" or "high":
+            those of the lowest, the middle or the highest scores; "random", one of the disjoint
+            folds of them; or "below", all whose scores are no higher than `threshold`.
         count: failures to keep; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
@@ -132,8 +134,11 @@ def select(
     elif keep == "random":
         chosen = _random_fold(ranked, count, fold, seed)
     else:
-        first = {"low": 0, "mid": (len(ranked) - count) // 2, "high": len(ranked) - count}[keep]
-        chosen = ranked[first : first + count]
+        low_first = ranked if scores.measure.useful is End.LOW else ranked[::-1]
+        order = ranked if keep in ("best", "worst") else low_first
+        last, middle = len(ranked) - count, (len(ranked) - count) // 2
+        first = {"best": 0, "low": 0, "mid": middle, "high": last, "worst": last}[keep]
+        chosen = order[first : first + count]
     choices = [Choice(episode, True, "success") for episode in successes]
     for place, failure in enumerate(scores.ranked(), start=1):
         kept = failure.episode in chosen
@@ -153,8 +158,7 @@ def _below(scores: Scores, threshold: float | None) -> list[int]:
             where=scores.dataset,
             remedy=f"give --threshold in {scores.measure.unit} with --keep below",
         )
-    sign = 1 if scores.measure.low_is_near else -1
-    return [f.episode for f in scores.ranked() if sign * f.mean <= sign * threshold]
+    return [f.episode for f in scores.ranked() if f.mean <= threshold]
 
 
 def _random_fold(episodes: Sequence[int], count: int, fold: int, seed: int) -> list[int]:

@@ -25,10 +25,10 @@ class EpisodeWeight:
     score: float | None
     """In the unit of the scores' measure; None for successes, and without scores."""
     rank: int | None
-    """Place in the ranking, 1 the nearest; None for successes, and without scores."""
+    """Place in the ranking, from 1; None for successes, and without scores."""
     weight: float
     """In [0, 1]: 0 dropped; 1 a success, or a failure kept without scores; else falling linearly
-    with the rank, from 1 for the nearest of n failures to 1/n for the farthest."""
+    with the rank, from 1 for the first of n failures to 1/n for the last."""
 
 
 def weigh(demos: DemoSet, selection: Selection, scores: Scores | None) -> list[EpisodeWeight]:

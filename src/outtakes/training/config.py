@@ -32,6 +32,9 @@ class TrainConfig:
     """Of the forward and backward pass; weights, moments, losses and logits stay in fp32."""
     balanced: bool = False
     """Draw successes and failures equally often (a control)."""
+    finish: int = 0
+    """The last so many steps draw successes alone: trained on everything, then on successes (a
+    control)."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights that the policy acts and ranks by; 0
     for the weights as they are. See `MovingAverage`."""
@@ -47,7 +50,7 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose more than 0")
-        for name in ("weight_decay", "warmup"):
+        for name in ("weight_decay", "warmup", "finish"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 0")
         if not 0 <= self.ema < 1:

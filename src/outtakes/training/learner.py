@@ -55,7 +55,13 @@ class Learner:
         self.normalizer = Normalizer.of(demos)
         self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device)
         self.samplers = [
-            Sampler(demos, seed=seed, batch_size=config.batch_size, balanced=config.balanced)
+            Sampler(
+                demos,
+                seed=seed,
+                batch_size=config.batch_size,
+                balanced=config.balanced,
+                successes_from=config.steps - config.finish if config.finish else None,
+            )
             for seed in seeds
         ]
         self.optimizer = Optimizer(self.policies, config.learning_rate, config.weight_decay)

@@ -207,14 +207,15 @@ def _check_same(
 def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that shape every step.
 
-    Not among them are how often to save and log, and the number of steps unless the learning
-    rate was planned to fall to 0 at the last: such a run may be lengthened.
+    Not among them are how often to save and log, and the number of steps where nothing was planned
+    for the last of them, neither a falling learning rate nor successes alone: such a run may be
+    lengthened.
     """
     passing = {"save_every", "log_every"}
-    if training["schedule"] == "constant":
-        passing.add("steps")
     # Settings that came later than the run had their defaults in it.
     complete = {**asdict(TrainConfig()), **training}
+    if complete["schedule"] == "constant" and not complete["finish"]:
+        passing.add("steps")
     return {name: value for name, value in complete.items() if name not in passing}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -107,7 +108,7 @@ class ActConfig(TransformerConfig):
         """Refuse what is none of `steerings` nor "nearest-<n>"."""
         if self.condition != "pb":
             super().check_steering(steering)
-        elif steering not in ("", "zero"):
+        elif steering not in ("", "zero", "mean-of-all"):
             neighbours(steering)
 
     @property
@@ -300,8 +301,10 @@ class ActPolicy(TransformerPolicy):
 
     def begin(self, first: Observation, steering: str = "") -> Steering:
         """Choose each row's PB from its first observation (Sec. 3.3)."""
-        if self.bank is None:
+        if self.bank is None or self.bias is None:
             return super().begin(first, steering)
+        if steering == "mean-of-all":
+            return Steering(self.bias.mean().expand(len(first), -1, -1), np.full(len(first), -1))
         bias, nearest = self.bank.steer(self.embed(first), steering or self.config.steerings[0])
         return Steering(bias, nearest.cpu().numpy())
 

@@ -34,6 +34,10 @@ class ParametricBias(nn.Module):
         """The PB of each of these demonstrations."""
         return self.table[demos]
 
+    def mean(self) -> Float[Tensor, "L P"]:
+        """Mean PB of all demonstrations, failures included."""
+        return self.table.detach().mean(dim=0)
+
     def project(self, bias: Float[Tensor, "B L P"]) -> list[AttentionBias]:
         """alpha_pb · pb_q and alpha_pb · pb_v of every decoder layer (Eq. 1)."""
         return [

@@ -12,7 +12,7 @@ from torch.nn import functional
 from outtakes.errors import CheckpointError, UnknownName
 from outtakes.shapes import Float, Int
 
-STEERINGS = ("nearest", "mean", "zero")
+STEERINGS = ("nearest", "mean", "zero", "mean-of-all")
 """Ways to choose the PB at run time; the paper's first."""
 
 

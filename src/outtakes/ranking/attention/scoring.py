@@ -15,10 +15,10 @@ from outtakes.ranking.attention.discrepancy import Discrepancy
 from outtakes.ranking.attention.footprint import Budget
 from outtakes.ranking.attention.pairs import Pairs, check_count
 from outtakes.ranking.measure import ATTENTION
-from outtakes.ranking.ranker import Plane, Ranker, RunScores, check_same_data
+from outtakes.ranking.ranker import Plane, RunRanker, RunScores, check_same_data
 
 
-class AttentionRanker(Ranker):
+class AttentionRanker(RunRanker):
     """K(f) of Eq. 5, exact or from a sample of (time step, success) pairs.
 
     Args:

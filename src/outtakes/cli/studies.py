@@ -1,0 +1,187 @@
+"""`outtakes study`: experiments that take hours, each resumable, each with a folder of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
+
+from outtakes.cli.verb import Overrides
+from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.api import Cell, Lab
+
+
+@dataclass(kw_only=True)
+class OnTask(Overrides):
+    """What all studies take."""
+
+    out: Path = Path("outtakes-study")
+    """Folder for everything; a second call goes on where the first stopped."""
+    task: str = "lift"
+    """The simulated task."""
+    workers: int | None = None
+    """Processes, a core each; as many as there are cores when not given."""
+
+    def laboratory(self, console: Console) -> Lab:
+        """The study's folder and settings."""
+        lab = self.lab(self.settings(), self.out, console, task=self.task)
+        return replace(lab, workers=self.workers)
+
+
+@dataclass(kw_only=True)
+class StudyPaper(OnTask):
+    """The paper's experiments with controls, its numbers beside ours."""
+
+    selection_seeds: tuple[int, ...] | None = None
+    """Training seeds of Experiment 2."""
+    few_successes: tuple[int, ...] | None = None
+    """Numbers of successes to repeat Experiment 1 with."""
+
+    def run(self, console: Console) -> None:
+        """Run what is missing and print the tables."""
+        from outtakes import api
+
+        changes = {
+            "seeds": self.seeds,
+            "selection_seeds": self.selection_seeds,
+            "few_successes": self.few_successes,
+        }
+        plan = replace(api.StudyPlan(), **{k: v for k, v in changes.items() if v is not None})
+        lab = self.laboratory(console)
+        comparisons, report = api.run_study(lab, plan)
+        tables = (self.out / "tables.md").read_text(encoding="utf-8")
+        console.result(
+            f"{tables}\nReport: {report.resolve()}",
+            {
+                "verdicts": {name: c.verdict() for name, c in comparisons.items()},
+                "report": str(report.resolve()),
+            },
+        )
+
+
+@dataclass(kw_only=True)
+class OnCell(OnTask):
+    """What studies of few successes and all failures of one collection take."""
+
+    successes: int = 10
+    """Successes beside the failures: the first so many of the collection."""
+    collection: int | None = None
+    """Collection seed of the demonstrations."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+
+    def cell(self, console: Console, *, tuning: bool) -> Cell:
+        """The cell; of tuning, on demonstrations and initial states that nothing reports."""
+        from outtakes import api
+
+        return api.cell(
+            self.laboratory(console),
+            self.successes,
+            collection=self.collection,
+            rollouts=self.rollouts,
+            tuning=tuning,
+        )
+
+
+@dataclass(kw_only=True)
+class StudyBudgets(OnCell):
+    """How long to train: a learning curve for every way to train, on tuning data."""
+
+    arms: tuple[str, ...] | None = None
+    """Ways to train, for example act-s act-15 act-all; all when not given."""
+    lengths: tuple[int, ...] | None = None
+    """Optimiser steps at which to roll out."""
+
+    def run(self, console: Console) -> None:
+        """Measure what is missing and print the curves."""
+        from outtakes import api
+
+        found = api.measure_budgets(
+            self.cell(console, tuning=True), arms=self.arms, lengths=self.lengths
+        )
+        curves = {
+            name: {"steps": list(c.steps), "rates": c.means.round(4).tolist(), "best": c.best}
+            for name, c in found.curves.items()
+        }
+        console.result(found.table(), {"curves": curves})
+
+
+@dataclass(kw_only=True)
+class StudyUsefulness(OnCell):
+    """What each failure is worth, by retraining on random subsets; on tuning data."""
+
+    subsets: int = 200
+    """Random subsets to retrain on."""
+    size: int = 15
+    """Failures in each."""
+
+    def run(self, console: Console) -> None:
+        """Retrain what is missing and print what failures are worth."""
+        from outtakes import api
+
+        cell = self.cell(console, tuning=True)
+        steps = cell.lab.recipe.train.steps
+        plan = api.SubsetPlan(size=self.size, subsets=self.subsets, steps=steps)
+        found = api.measure_usefulness(cell, plan)
+        worth = sorted(zip(found.effects, found.episodes, strict=True), reverse=True)
+        lines = [f"  episode {episode}: {100 * effect:+.1f} points" for effect, episode in worth]
+        console.result(
+            f"Reliability {found.reliability:.2f} from {found.subsets} subsets.\n"
+            + "\n".join(lines),
+            {
+                "reliability": found.reliability,
+                "effects": {str(e): float(effect) for effect, e in worth},
+            },
+        )
+
+
+@dataclass(kw_only=True)
+class StudyRankers(OnCell):
+    """Rankers judged by the policies they make: each one's best failures against its worst."""
+
+    by: tuple[str, ...] = ("attention", "coverage", "action-error", "random")
+    """Rankers; several joined by commas count as one."""
+    keep: tuple[Literal["best", "worst"], ...] = ("best", "worst")
+    """Which ends of each ranking to train on."""
+    count: int = 15
+    """Failures that each selection keeps."""
+    tuning: bool = False
+    """On demonstrations and initial states that nothing reports."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes import api
+
+        plan = api.ScreeningPlan(rankers=self.by, kept=self.count, ends=self.keep)
+        found = api.screen(self.cell(console, tuning=self.tuning), plan)
+        rates = {name: rate.rate for name, rate in found.rates.items()}
+        console.result(found.table(), {"rates": rates})
+
+
+_STUDIES = (
+    Annotated[StudyPaper, subcommand("paper")]
+    | Annotated[StudyBudgets, subcommand("budgets")]
+    | Annotated[StudyUsefulness, subcommand("usefulness")]
+    | Annotated[StudyRankers, subcommand("rankers")]
+)
+
+
+@dataclass
+class Study:
+    """Experiments that take hours; each can be stopped, and goes on where it was."""
+
+    which: OmitArgPrefixes[OmitSubcommandPrefixes[_STUDIES]]
+    """Which study."""
+
+    @property
+    def json(self) -> bool:
+        """See `Verb.json`."""
+        return self.which.json
+
+    def run(self, console: Console) -> None:
+        """Run it."""
+        self.which.run(console)
