@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from outtakes import errors
+from outtakes.doctor import EXTRAS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(errors.__file__).parents[1]
@@ -51,10 +54,15 @@ for module in modules:
 
 def bare_modules() -> list[str]:
     """Every module that must import on a bare GPU machine."""
-    files = [file for name in BARE_PACKAGES for file in (SOURCE / "outtakes" / name).rglob("*.py")]
-    walked = [".".join(file.relative_to(SOURCE).with_suffix("").parts) for file in files]
     named = ["outtakes", *(f"outtakes.{module}" for module in BARE_MODULES)]
-    return sorted(named + [module.removesuffix(".__init__") for module in walked])
+    return sorted(named + modules_of(BARE_PACKAGES))
+
+
+def modules_of(rooms: Sequence[str]) -> list[str]:
+    """Every module of these rooms."""
+    files = [file for name in rooms for file in (SOURCE / "outtakes" / name).rglob("*.py")]
+    walked = [".".join(file.relative_to(SOURCE).with_suffix("").parts) for file in files]
+    return [module.removesuffix(".__init__") for module in walked]
 
 
 def import_without(absent: list[str], modules: list[str]) -> subprocess.CompletedProcess[str]:
@@ -73,6 +81,40 @@ def test_training_and_ranking_import_on_a_bare_gpu_machine():
     assert {"outtakes.policy.act.act", "outtakes.ranking.attention.scoring"} <= set(modules)
     outcome = import_without(ABSENT, modules)
     assert outcome.returncode == 0, outcome.stderr
+
+
+WITHOUT_POSIX = """
+import importlib, sys
+
+# What others import is theirs to see to; ours must do without.
+import av, jinja2, loky, numpy, PIL.Image, psutil, pyarrow.parquet, safetensors.torch, torch
+
+for name in ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"):
+    sys.modules[name] = None
+for module in sys.argv[1].split(","):
+    importlib.import_module(module)
+"""
+
+
+def test_data_ranking_and_report_need_nothing_that_posix_alone_has():
+    rooms = ("data", "policy", "ranking", "selection", "training", "evaluation", "report")
+    modules = [*bare_modules(), *modules_of(rooms), "outtakes.export", "outtakes.cli"]
+    assert {"outtakes.data.labels", "outtakes.report.html"} <= set(modules)
+    command = [sys.executable, "-c", WITHOUT_POSIX, ",".join(modules)]
+    outcome = subprocess.run(command, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_every_package_that_is_imported_is_in_the_base_install_or_in_an_extra_that_is_named():
+    told = {"jaxtyping", "httpx", "lerobot_policy_outtakes", "OpenGL", "wandb"}
+    base = {"filelock", "loky", "numpy", "psutil", "rich", "safetensors", "torch", "tyro"}
+    known = set(sys.stdlib_module_names) | base | set(EXTRAS) | told | {"outtakes"}
+    for file in (SOURCE / "outtakes").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            assert {name.partition(".")[0] for name in names} <= known, file
 
 
 def test_an_absent_package_is_noticed():

@@ -21,6 +21,7 @@ from outtakes.data.lerobot.subset import VideoFiles
 from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
+from outtakes.evaluation.recommendation import recommend
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.experiments.arm import act_arm
 from outtakes.experiments.held_out import BASELINE, ActionErrors
@@ -38,6 +39,7 @@ from outtakes.review.choices import Change
 from outtakes.review.sidecars import Sidecars
 from outtakes.selection.select import Choice, Selection, select
 from tests.demos import make_demos, train_small
+from tests.evaluation.test_recommendation import EVIDENCE
 from tests.ranking.rankings import SUCCESSES, make_scores
 
 ROOT = Path(__file__).parents[1]
@@ -206,6 +208,10 @@ def write_action_errors(path: Path) -> None:
     ActionErrors.of({arm: rng.random((2, 4)) for arm in (BASELINE, "selected")}).save(path)
 
 
+def write_recommendation(path: Path) -> None:
+    recommend(EVIDENCE).save(path)
+
+
 def write_evaluation(path: Path) -> None:
     lab, arm = Lab(SMOKE, path.parent), act_arm(SMOKE, "act", "ACT", [0])
     (job,) = jobs_of(lab, [arm], [0], make_demos(), SMOKE.evaluation)
@@ -238,7 +244,6 @@ def write_experiment_setup(path: Path) -> None:
         title="a test",
         dataset=Path("dataset"),
         labels={},
-        next_commands=[],
     )
 
 
@@ -266,6 +271,7 @@ def write_export(path: Path) -> None:
         ("selection.json", write_selection),
         ("comparison.json", write_comparison),
         ("action_error.json", write_action_errors),
+        ("recommendation.json", write_recommendation),
         ("evaluation.json", write_evaluation),
         ("films.json", write_films),
         ("review.json", write_review),

@@ -83,6 +83,19 @@ def test_opengl_that_cannot_draw_is_reported_and_does_not_stop_the_doctor(report
     assert not broken.healthy
 
 
+def test_versions_and_recipes_are_told(report):
+    assert f"outtakes {metadata.version('outtakes')}" in finding(report, "versions").text
+    assert "quick" in finding(report, "recipes").text
+    assert "weeks" in finding(replace(report, gpus=()), "recipes").text
+
+
+def test_lerobots_decoder_is_the_one_that_lerobot_takes(report):
+    from lerobot.utils.import_utils import get_safe_default_video_backend
+
+    assert report.decoder.name == get_safe_default_video_backend()
+    assert finding(report, "videos").level is (Level.WARN if report.decoder.trouble else Level.OK)
+
+
 def test_a_gpu_is_named_with_its_memory(report):
     found = finding(replace(report, gpus=(doctor.Gpu("NVIDIA H200", 139 * 2**30),)), "devices")
     assert (found.level, found.text) == (Level.OK, "NVIDIA H200 (139 GiB)")

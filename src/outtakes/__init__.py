@@ -26,11 +26,13 @@ if TYPE_CHECKING:
         recipe,
         select,
         train,
+        triage,
         write_report,
     )
     from outtakes.data.demo import DemoSet
     from outtakes.data.reading import Reading
     from outtakes.evaluation.comparison import Comparison
+    from outtakes.evaluation.recommendation import Recommendation
     from outtakes.evaluation.rollouts import RolloutLog
     from outtakes.policy.checkpoint import Checkpoint
     from outtakes.ranking.scores import Scores
@@ -42,6 +44,7 @@ __all__ = [
     "DemoSet",
     "Reading",
     "Recipe",
+    "Recommendation",
     "RolloutLog",
     "Scores",
     "Selection",
@@ -53,6 +56,7 @@ __all__ = [
     "recipe",
     "select",
     "train",
+    "triage",
     "write_report",
 ]
 
@@ -61,6 +65,7 @@ _HOMES = {
     "Comparison": "evaluation.comparison",
     "DemoSet": "data.demo",
     "Reading": "data.reading",
+    "Recommendation": "evaluation.recommendation",
     "RolloutLog": "evaluation.rollouts",
     "Scores": "ranking.scores",
     "Selection": "selection.select",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -22,9 +21,19 @@ from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
 from outtakes.evaluation.comparison import Comparison
+from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import budgets, datasets, filming, pipeline, recipes, reporting, study
+from outtakes.experiments import (
+    budgets,
+    datasets,
+    filming,
+    pipeline,
+    recipes,
+    reporting,
+    screening,
+    study,
+)
 from outtakes.experiments import triage as triaging
 from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
@@ -40,9 +49,10 @@ from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
-from outtakes.experiments.screening import ScreeningPlan, screen
+from outtakes.experiments.screening import Screening, ScreeningPlan
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
+from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
@@ -52,7 +62,7 @@ from outtakes.ranking.combination import Part, parse, rank_by
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores
-from outtakes.report.content import ReportContent
+from outtakes.report.html import PAGE
 from outtakes.selection import select as selecting
 from outtakes.selection.select import Selection
 
@@ -92,16 +102,15 @@ __all__ = [
     "train",
     "train_prepared",
     "triage",
+    "triage_prepared",
     "write_report",
 ]
 
 recipe = recipes.recipe
 """A recipe by its name."""
-Device = Literal["auto", "cpu", "cuda"]
-"""Where to compute; "auto" takes a GPU where there is one."""
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute; "auto" takes CUDA where there is one; "mps" is Apple's GPU."""
 Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
-Location = str | PathLike[str]
-"""A path, as text or as an object."""
 
 
 # --- step by step ---------------------------------------------------------------------------------
@@ -333,8 +342,8 @@ def write_report(
     *,
     scores: Scores,
     selection: Selection,
-    rollouts: RolloutLog,
-    compared: Comparison,
+    rollouts: RolloutLog | None = None,
+    compared: Comparison | None = None,
     title: str = "which failures to keep",
     recipe: Recipe | str = "quick",
     reading: Reading | None = None,
@@ -347,7 +356,7 @@ def write_report(
         demos: the dataset, which must still be where it was loaded from.
         scores: its ranking.
         selection: what was kept.
-        rollouts: what was rolled out.
+        rollouts: what was rolled out, if anything was.
         compared: the rollouts compared.
         title: what was done, for people.
         recipe: that the dataset was loaded and trained on with.
@@ -363,21 +372,17 @@ def write_report(
     """
     datasets.check_made_for(demos, scores)
     settings = replace(_settings(recipe), seeds=tuple(scores.seeds))
-    lab = Lab(settings, Path(out), reading=reading or Reading())
+    lab = datasets.fit(Lab(settings, Path(out), reading=reading or Reading()), demos)
     scores.save(lab.out / SCORES)
     selection.save(lab.out / SELECTION)
-    rollouts.save(lab.out / ROLLOUTS)
-    compared.save(lab.out / COMPARISON)
+    if rollouts is not None:
+        rollouts.save(lab.out / ROLLOUTS)
+    if compared is not None:
+        compared.save(lab.out / COMPARISON)
     dataset = local_folder(demos.name).absolute()
-    write_setup(
-        lab,
-        demos,
-        title=title,
-        dataset=dataset,
-        labels=labels or {},
-        next_commands=[f"lerobot-train --dataset.root={dataset} {selection.as_lerobot_argument()}"],
-    )
-    return report(lab.out)
+    write_setup(lab, demos, title=title, dataset=dataset, labels=labels or {})
+    reporting.write_advice(lab, demos, dataset, selection)
+    return lab.out / PAGE
 
 
 # --- in one go ------------------------------------------------------------------------------------
@@ -442,16 +447,53 @@ class Triaged:
     """What a triage found."""
 
     selection: Selection
-    content: ReportContent
-    """Everything its report shows, the verdict first."""
+    recommendation: Recommendation
+    """What to do with the failures, and the commands that do it."""
     report: Path
     """The page."""
 
 
 def triage(
+    dataset: Location,
+    out: Location,
+    *,
+    by: str | Ranker = "attention",
+    keep: Keep = "best",
+    count: int = 10,
+    recipe: Recipe | str = "quick",
+    reading: Reading | None = None,
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> Triaged:
+    """Rank and select the failures of a dataset, and say what to do with them; needs no simulator.
+
+    Args:
+        dataset: its folder, or `owner/name` on the hub. It is only read.
+        out: folder for everything; a second call goes on where the first stopped.
+        by: a ranker, or its name.
+        keep: which failures, see `select`.
+        count: how many.
+        recipe: settings, or their name; fitted to the dataset.
+        reading: cameras, where outcomes are, and what to do about corrupt episodes.
+        device: where to compute.
+        progress: told how far everything is.
+
+    Raises:
+        ConfigError: when no failure is to be kept.
+        DatasetError: when it is missing, damaged or unlabelled, or has too few successes to hold
+            some out.
+        UnknownName: when there is no such ranker.
+    """
+    prepared = prepare(
+        dataset, out, recipe=recipe, reading=reading, device=device, progress=progress
+    )
+    return triage_prepared(prepared, by=by, keep=keep, count=count)
+
+
+def triage_prepared(
     prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "best", count: int = 10
 ) -> Triaged:
-    """Rank and select the failures of a dataset, and report; needs no simulator.
+    """The same of a dataset that was prepared. See `triage`.
 
     Args:
         prepared: the dataset, as `prepare` gives it.
@@ -466,20 +508,22 @@ def triage(
     """
     lab, demos = prepared.lab, prepared.demos
     selection = triaging.triage(lab, demos, chosen_rankers(by), keep=keep, count=count)
-    content = reporting.report_triage(lab, demos, prepared.folder, demos.name)
-    return Triaged(selection, content, lab.out / "report.html")
+    recommended = reporting.report_triage(lab, demos, prepared.folder, demos.name)
+    return Triaged(selection, recommended, lab.out / PAGE)
 
 
-def demo(lab: Lab) -> tuple[str, Path]:
-    """The main job in simulation, from nothing to the report: the verdict, and the page."""
-    compared = study.demo(lab)
-    page = reporting.report_simulated(lab)
-    return compared.verdict(reporting.labels(lab.out)), page
+def demo(lab: Lab) -> Triaged:
+    """The main job in simulation, from nothing to the report."""
+    study.demo(lab)
+    recommended, page = reporting.report_simulated(lab)
+    return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
-    return study.paper(lab, plan), reporting.report_simulated(lab)
+    comparisons = study.paper(lab, plan)
+    _, page = reporting.report_simulated(lab)
+    return comparisons, page
 
 
 def cell(
@@ -512,6 +556,58 @@ def cell(
     if tuning:
         recipe = on_tuning_states(recipe)
     return prepare_cell(replace(lab, recipe=recipe), successes)
+
+
+def screen(
+    lab: Lab,
+    plan: ScreeningPlan,
+    *,
+    successes: int,
+    replicates: int,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Screening:
+    """Rankers judged by the policies they make, over replicates; leaves `screening.json`.
+
+    Replicate r has collection seed r + 1 (or one for tuning), initial states of seed r, training
+    seeds of its own, and the folder `replicate-<r>`.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        plan: which selections to train on.
+        successes: how many of each collection, from the first.
+        replicates: how many; those that were done before are only read.
+        rollouts: of every run; the recipe's when None.
+        tuning: on collections and initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes or failures were collected than are asked for.
+        UnknownName: when there is no such ranker.
+    """
+    found = [
+        screening.screen(replicate(lab, number, successes, rollouts=rollouts, tuning=tuning), plan)
+        for number in range(replicates)
+    ]
+    rates = {name: tuple(own[name] for own in found) for name in found[0]} if found else {}
+    compared = Screening(rates)
+    compared.save(lab.out / screening.SCREENING)
+    return compared
+
+
+def replicate(
+    lab: Lab, number: int, successes: int, *, rollouts: int | None = None, tuning: bool = False
+) -> Cell:
+    """The cell of a replicate, which shares no demonstration, initial state or seed with others."""
+    recipe = lab.recipe
+    seeds = tuple(number * len(recipe.seeds) + seed for seed in recipe.seeds)
+    states = replace(recipe.states, seed=number)
+    own = replace(
+        lab,
+        recipe=replace(recipe, seeds=seeds, states=states),
+        out=lab.out / f"replicate-{number}",
+    )
+    collection = number + (TUNING_COLLECTION if tuning else 1)
+    return cell(own, successes, collection=collection, rollouts=rollouts, tuning=tuning)
 
 
 def measure_budgets(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -23,6 +24,9 @@ from outtakes.data.frames import cache_root
 from outtakes.errors import MachineError
 
 EXTRAS = {
+    "av": "data",
+    "datasets": "data",
+    "huggingface_hub": "data",
     "lerobot": "data",
     "metaworld": "metaworld",
     "mujoco": "sim",
@@ -33,12 +37,11 @@ EXTRAS = {
     "pynput": "operator",
     "scipy": "statistics",
     "jinja2": "report",
+    "numba": "sim",
     "PIL": "report",
     "pyarrow": "data",
     "rerun": "rerun",
-    "rich": "cli",
     "starlette": "review",
-    "tyro": "cli",
     "uvicorn": "review",
 }
 """Importable package -> the extra of Outtakes that brings it."""
@@ -109,6 +112,16 @@ class RendererProbe:
 
 
 @dataclass(frozen=True)
+class DecoderProbe:
+    """Which decoder LeRobot takes for videos: torchcodec where it loads, else PyAV."""
+
+    name: str = ""
+    """ "torchcodec" or "pyav"; empty when neither is there."""
+    trouble: str = ""
+    """Why torchcodec, though installed, does not load."""
+
+
+@dataclass(frozen=True)
 class MachineReport:
     """Everything `outtakes doctor` tells."""
 
@@ -121,13 +134,18 @@ class MachineReport:
     """Folder -> bytes free on its disk."""
     missing: tuple[str, ...]
     """Optional packages that cannot be imported."""
+    decoder: DecoderProbe
+    """What LeRobot would decode videos with."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is well, what is slow and what is broken, each with its remedy."""
         return (
+            Finding(Level.OK, "versions", ", ".join(_named(self.versions))),
             *_judge_packages(self.missing),
             _judge_devices(self.processor, self.gpus),
+            _judge_recipes(self.processor, self.gpus),
+            *_judge_decoder(self.decoder),
             _judge_renderer(self.renderer, self.missing),
             *(_judge_space(folder, free) for folder, free in self.free_space.items()),
         )
@@ -156,7 +174,12 @@ def inspect_machine(folders: Sequence[Path] | None = None) -> MachineReport:
         renderer=probe_renderer(),
         free_space={folder: _free_space(folder) for folder in folders},
         missing=tuple(package for package in EXTRAS if find_spec(package) is None),
+        decoder=probe_decoder(),
     )
+
+
+def _named(versions: Mapping[str, str | None]) -> Iterator[str]:
+    return (f"{package} {version}" for package, version in versions.items() if version)
 
 
 def _version(package: str) -> str | None:
@@ -167,6 +190,8 @@ def _version(package: str) -> str | None:
 
 
 def _inspect_processor() -> Processor:
+    import psutil
+
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -175,7 +200,7 @@ def _inspect_processor() -> Processor:
     return Processor(
         model=models[0] if models else platform.processor() or platform.machine(),
         cores=os.cpu_count() or 1,
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory=psutil.virtual_memory().total,
     )
 
 
@@ -185,6 +210,8 @@ def _inspect_gpus() -> tuple[Gpu, ...]:
     with warnings.catch_warnings():
         # A driver too old for torch is told as a warning; here it counts as no GPU.
         warnings.simplefilter("ignore")
+        if torch.backends.mps.is_available():
+            return (Gpu("Apple GPU (--device mps)", torch.mps.recommended_max_memory()),)
         if not torch.cuda.is_available():
             return ()
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
@@ -215,6 +242,18 @@ def probe_renderer() -> RendererProbe:
         return RendererProbe(**json.loads(finished.stdout.splitlines()[-1]))
     lines = finished.stderr.strip().splitlines()
     return RendererProbe(error=lines[-1] if lines else f"exit status {finished.returncode}")
+
+
+def probe_decoder() -> DecoderProbe:
+    """Load what LeRobot decodes videos with, as it would."""
+    pyav = "pyav" if find_spec("av") else ""
+    if find_spec("torchcodec") is None:
+        return DecoderProbe(pyav)
+    try:
+        importlib.import_module("torchcodec.decoders")
+    except (ImportError, OSError, RuntimeError) as error:
+        return DecoderProbe(pyav, str(error).strip().splitlines()[0].partition(". ")[0])
+    return DecoderProbe("torchcodec")
 
 
 def _draw() -> RendererProbe:
@@ -250,8 +289,30 @@ def _judge_devices(processor: Processor, gpus: Sequence[Gpu]) -> Finding:
         Level.WARN,
         "devices",
         f"no CUDA GPU that torch can use; {processor.cores} CPU cores ({processor.model})",
-        "stay with the smoke and quick recipes; the paper recipe wants a GPU",
+        "train with the recipes that are meant for it, below",
     )
+
+
+def _judge_recipes(processor: Processor, gpus: Sequence[Gpu]) -> Finding:
+    if gpus:
+        return Finding(Level.OK, "recipes", "smoke, brisk, quick and paper run here")
+    text = f"smoke, brisk and quick run on these {processor.cores} cores; paper would take weeks"
+    return Finding(Level.OK, "recipes", text)
+
+
+def _judge_decoder(decoder: DecoderProbe) -> Iterator[Finding]:
+    install = "pip install 'outtakes[data]'"
+    if not decoder.name:
+        yield Finding(Level.WARN, "videos", "LeRobot has nothing to decode them with", install)
+    elif decoder.trouble:
+        yield Finding(
+            Level.WARN,
+            "videos",
+            f"LeRobot's decoder torchcodec does not load ({decoder.trouble}); LeRobot takes PyAV",
+            "it works, more slowly; torchcodec needs FFmpeg's libraries: apt-get install ffmpeg",
+        )
+    else:
+        yield Finding(Level.OK, "videos", f"LeRobot decodes them with {decoder.name}")
 
 
 def _judge_renderer(renderer: RendererProbe, missing: Sequence[str]) -> Finding:

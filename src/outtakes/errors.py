@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 
@@ -21,7 +21,7 @@ class OuttakesError(Exception):
         remedy: what to do about it, as an imperative.
     """
 
-    def __init__(self, what: str, *, where: str | Path | None = None, remedy: str) -> None:
+    def __init__(self, what: str, *, where: str | PathLike[str] | None = None, remedy: str) -> None:
         self.what, self.where, self.remedy = what, where, remedy
         place = f" ({where})" if where is not None else ""
         super().__init__(f"{what}{place}: {remedy}")

@@ -16,7 +16,8 @@ from typing import Any
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.labels import SIDECAR, replace_labels
-from outtakes.data.lerobot.location import check_outside, find_layout
+from outtakes.data.lerobot.layout import Layout
+from outtakes.data.lerobot.location import check_outside
 from outtakes.data.lerobot.subset import VideoFiles, write_subset
 from outtakes.data.lerobot.write import check_free
 from outtakes.errors import ConfigError
@@ -53,7 +54,7 @@ class Wanted:
 
 def export(
     demos: DemoSet,
-    home: Path,
+    layout: Layout,
     selection: Selection,
     out: Path,
     *,
@@ -63,8 +64,8 @@ def export(
     """Export what a selection keeps.
 
     Args:
-        demos: the dataset as it was selected from.
-        home: its folder.
+        demos: the dataset as it was selected from; no pictures are needed.
+        layout: its index.
         selection: what is kept of it.
         out: the new folder.
         scores: the ranking, to weigh kept failures by.
@@ -79,7 +80,7 @@ def export(
         MachineError: when LeRobot is missing, or the disk is full or not writable.
     """
     wanted = wanted or Wanted()
-    check_place(out, home)
+    check_place(out, layout.home)
     weights = weigh(demos, selection, scores)
     facts: dict[str, Any] = {"selection": str(out / SELECTION)}
     with _draft(out) as draft:
@@ -88,7 +89,7 @@ def export(
             save_weights(draft / WEIGHTS, weights)
             facts["weights"] = str(out / WEIGHTS)
         if wanted.dataset:
-            content = _write_dataset(demos, home, selection, draft)
+            content = _write_dataset(demos, layout, selection, draft)
             facts |= {"dataset": str(out / DATASET), **content}
     return facts
 
@@ -118,12 +119,13 @@ def _draft(out: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write_dataset(demos: DemoSet, home: Path, selection: Selection, draft: Path) -> dict[str, Any]:
-    work, root, kept = draft / "work", draft / DATASET, selection.kept
-    videos = write_subset(find_layout(home), kept, root, work)
-    shutil.rmtree(work)
+def _write_dataset(
+    demos: DemoSet, layout: Layout, selection: Selection, draft: Path
+) -> dict[str, Any]:
+    root, kept = draft / DATASET, selection.kept
+    videos = write_subset(layout, kept, root)
     outcomes = dict(zip(demos.episode_indices.tolist(), demos.successes.tolist(), strict=True))
-    # Wherever the source has its outcomes: LeRobot's tool keeps only those of single frames.
+    # Wherever the source has its outcomes: not all of its columns are in the new dataset.
     replace_labels(root / SIDECAR, {new: outcomes[old] for new, old in enumerate(kept)})
     content = _content(demos, selection, outcomes, videos)
     write_json(root / MAP, _KIND, _VERSION, content)

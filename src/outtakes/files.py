@@ -7,16 +7,20 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from outtakes.errors import ArtifactError, MachineError
 
+Location = str | PathLike[str]
+"""A path, as text or as an object."""
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system calls a disk, a quota or a file that can grow no more."""
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Location, write: Callable[[Path], object]) -> None:
     """Call `write(temporary)` beside `path`, then rename onto `path`.
 
     A reader sees the old file or the new one, never half of either.
@@ -24,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         MachineError: when the folder is not writable or the disk is full.
     """
-    temporary: Path | None = None
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -46,7 +50,7 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def unwritable(path: Path, error: OSError) -> MachineError:
+def unwritable(path: Location, error: OSError) -> MachineError:
     """The user's version of an `OSError` met while writing `path`."""
     if error.errno in DISK_FULL:
         return MachineError(
@@ -57,20 +61,20 @@ def unwritable(path: Path, error: OSError) -> MachineError:
     )
 
 
-def write_json(path: Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
+def write_json(path: Location, kind: str, version: int, content: Mapping[str, Any]) -> None:
     """Write one result file: `{"kind": kind, "version": version, **content}`."""
     text = json.dumps({"kind": kind, "version": version, **content}, indent=1, allow_nan=False)
     write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
-def read_json(path: Path, kind: str, version: int | tuple[int, ...]) -> dict[str, Any]:
+def read_json(path: Location, kind: str, version: int | tuple[int, ...]) -> dict[str, Any]:
     """Read what `write_json` wrote, of this version or one of these.
 
     Raises:
         ArtifactError: when the file is missing, damaged, of another kind or another version.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"no {kind} file", where=path, remedy="give the path of one") from None
     except (OSError, ValueError) as error:
@@ -89,7 +93,7 @@ def read_json(path: Path, kind: str, version: int | tuple[int, ...]) -> dict[str
 
 
 def load_json[T](
-    path: Path,
+    path: Location,
     kind: str,
     version: int | tuple[int, ...],
     parse: Callable[[dict[str, Any]], T],

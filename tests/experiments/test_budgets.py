@@ -23,7 +23,7 @@ from outtakes.experiments.study_log import run_recorded
 TINY = replace(
     SMOKE,
     collect=replace(SMOKE.collect, successes=2, failures=3),
-    train=replace(SMOKE.train, warmup=2),
+    train=replace(SMOKE.train, warmup=2, save_every=100),
     seeds=(0, 1),
     rollouts=2,
     horizon=10,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import outtakes
 from outtakes.errors import ArtifactError
+from outtakes.evaluation.recommendation import Recommendation
 from outtakes.experiments.held_out import ActionErrors
+from outtakes.experiments.recipes import SMOKE
 from outtakes.experiments.triage import FOLDS
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.ranking.action_error import errors_along
@@ -29,8 +34,15 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
     nearest = Scores.load(out / "scores.json").ranked()[0].episode
     assert content["kept"] == sorted([0, 2, 4, nearest])
     assert content["kept"] == Selection.load(out / "selection.json").kept
-    assert content["lerobot_argument"] in (out / "report.html").read_text(encoding="utf-8")
-    assert "proxy" in content["verdict"] and "Inconclusive" in content["verdict"]
+    advice = content["recommendation"]
+    assert (advice["decision"], advice["failures"]) == ("cannot tell yet", [])
+    assert "2 steps alone" in advice["doubts"][0]
+    assert advice == json.loads(
+        json.dumps(Recommendation.load(out / "recommendation.json").as_json())
+    )
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8"))
+    assert advice["headline"] in page
+    assert all(command["line"] in page for command in advice["commands"])
     errors = ActionErrors.load(out / "action_error.json")
     assert {arm: e.shape for arm, e in errors.errors.items()} == {
         arm: (1, 3) for arm in ("successes", "selected", "random", "all")
@@ -42,7 +54,9 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
 
 
 def test_every_success_is_held_out_once(made_datasets: Path, tmp_path: Path) -> None:
-    done("triage", made_datasets / "blind", *TINY, "--count", "1", "--out", tmp_path)
+    recipe = replace(SMOKE, train=replace(SMOKE.train, steps=2, warmup=0), seeds=(0,))
+    found = outtakes.triage(str(made_datasets / "blind"), str(tmp_path), recipe=recipe, count=1)
+    assert found.recommendation.again and found.report == tmp_path / "report.html"
     seen = [
         Checkpoint.load(tmp_path / "runs" / f"fold-{i}" / "successes" / "seed-0").episodes
         for i in range(FOLDS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from outtakes.evaluation.recommendation import Command, recommend
 from outtakes.report.content import (
     ArmRow,
     Correlation,
@@ -19,6 +21,7 @@ from outtakes.report.content import (
     RolloutVideo,
 )
 from outtakes.report.media import write_thumbnails, write_video
+from tests.evaluation.test_recommendation import EVIDENCE
 
 MEASURE = MeasureWords(
     name="attention divergence",
@@ -28,6 +31,10 @@ MEASURE = MeasureWords(
     over_time="divergence averaged over the successes",
 )
 FPS = 20.0
+COMMANDS = (
+    Command("Train on it", "outtakes train lift --select selection.json --out train"),
+    Command("Repeat it", "outtakes study paper --recipe quick --out outtakes-study"),
+)
 FRAMES = 60
 KINDS = ("off_centre", "too_high", "slip")
 
@@ -53,9 +60,7 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
     cards = _cards(out / "media", failures, successes, rng)
     return ReportContent(
         title="Lift, 20 successes and 12 failures",
-        verdict="Adding the 4 nearest failures raises the success rate by 6.2 points "
-        "(95 % interval +1.1 to +11.3, p = 0.018, 5 seeds × 100 rollouts).",
-        conclusive=True,
+        recommendation=replace(recommend(EVIDENCE), commands=COMMANDS),
         measure="success rate",
         higher_is_better=True,
         measure_note="Share of rollouts in which the cube is lifted more than 4 cm, over the same "
@@ -72,11 +77,6 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
         retrieval=_retrieval(out / "media", successes, rng),
         rollout_videos=_rollouts(out / "media"),
         correlation=_correlation(cards),
-        next_commands=[
-            "outtakes study paper --recipe quick --seeds 0 1 2 3 4 5 6 7 --out outtakes-study",
-            "outtakes evaluate runs/act-pb-low/seed-0 --rollouts 400 --out more",
-        ],
-        lerobot_argument=f"--dataset.episodes=[{','.join(map(str, range(successes + 4)))}]",
         provenance={
             "dataset": "outtakes/lift, 32 episodes, 20 frames a second",
             "content hash": "6b1f4f0b5b0d7a3c9c3f2c7e1a8d4e5f60718293a4b5c6d7e8f9012345678900",
@@ -180,7 +180,7 @@ def _card(
         per_seed={seed: k * float(rng.uniform(0.75, 1.25)) for seed in range(5)},
         over_time=[float(value) for value in over_time],
         kept=i < 4,
-        reason=f"rank {i + 1}, K {k:.3g} nats, {'in' if i < 4 else 'outside'} the low group",
+        reason=f"rank {i + 1}, {'' if i < 4 else 'not '}among the 4 ranked first",
         nearest_success=int(rng.integers(20)),
         fps=FPS,
         mistake=KINDS[i % 3],

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from outtakes.errors import ArtifactError
+from outtakes.evaluation.recommendation import Command, recommend
 from outtakes.report.content import ArmRow, MapPoint, Query, ReportContent, RetrievalMap
 from outtakes.report.html import write_report
+from tests.evaluation.test_recommendation import EVIDENCE
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
@@ -23,11 +25,17 @@ def test_names_from_the_dataset_are_harmless(content: ReportContent, folder: Pat
     hostile = replace(
         content,
         title=HOSTILE,
-        verdict=HOSTILE,
+        recommendation=replace(
+            content.recommendation,
+            headline=HOSTILE,
+            why=HOSTILE,
+            advice=HOSTILE,
+            doubts=(HOSTILE,),
+            commands=(Command(HOSTILE, HOSTILE),),
+        ),
         measure_note=HOSTILE,
         arms=[replace(arm, arm=HOSTILE) for arm in content.arms],
         cards=[replace(card, mistake=HOSTILE, reason=HOSTILE) for card in content.cards],
-        next_commands=[HOSTILE],
         provenance={HOSTILE: HOSTILE},
     )
     page = text(hostile, folder)
@@ -54,19 +62,25 @@ def test_sections_without_content_are_left_out(content: ReportContent, folder: P
         rollout_videos=[],
         correlation=None,
         kendall_tau=None,
-        next_commands=[],
-        lerobot_argument="",
+        recommendation=replace(content.recommendation, commands=()),
     )
     page = text(bare, folder)
     sections = re.findall(r'<section id="(\w+)"', page)
-    assert sections == ["verdict", "ranking", "failures", "provenance"]
+    assert sections == ["recommendation", "ranking", "failures", "provenance"]
     navigation = page[page.index("<nav") : page.index("</nav>")]
     assert re.findall(r'href="#(\w+)"', navigation) == sections[1:]
 
 
-def test_says_in_words_whether_it_is_conclusive(content: ReportContent, folder: Path) -> None:
-    assert "✓ Conclusive" in text(content, folder)
-    assert "≈ Inconclusive" in text(replace(content, conclusive=False), folder)
+def test_begins_with_what_to_do_and_what_speaks_against_it(
+    content: ReportContent, folder: Path
+) -> None:
+    page = text(content, folder)
+    assert "✓ Use these" in page and "success went from 71\u202f% to 77\u202f%" in page
+    doubtful = replace(EVIDENCE, too_short="Two steps.", doubts=("The ranking is unstable.",))
+    page = text(replace(content, recommendation=recommend(doubtful)), folder)
+    assert "≈ Cannot tell yet" in page
+    top = page[page.index('<section id="recommendation"') : page.index('<dl class="numbers">')]
+    assert "<li>Two steps.</li><li>The ranking is unstable.</li>" in top
 
 
 def test_an_error_is_lower_the_better_and_not_a_percentage(
@@ -81,7 +95,7 @@ def test_an_error_is_lower_the_better_and_not_a_percentage(
     )
     page = text(error, folder)
     results = page[page.index('<section id="results"') : page.index('<section id="ranking"')]
-    assert "Action error on held-out successes by arm" in results
+    assert "Action error on held-out successes, by way of training" in results
     assert "further left is better" in results
     assert "0.0388" in results and "−0.00430" in results and "0.004" in results
     assert "3.9" not in results and "points" not in results
@@ -120,4 +134,5 @@ def test_draws_what_it_was_given(content: ReportContent, report: Path) -> None:
     for card in content.cards:
         assert f'id="episode-{card.episode}"' in page
         assert f'data-score="{card.score}"' in page
-    assert content.lerobot_argument in page
+    for command in content.recommendation.commands:
+        assert command.line in page and command.purpose in page

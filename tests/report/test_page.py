@@ -14,7 +14,8 @@ from outtakes.report.html import write_report
 from tests.report.example import FPS, FRAMES
 
 SECTIONS = [
-    "verdict",
+    "recommendation",
+    "commands",
     "results",
     "ranking",
     "maps",
@@ -22,7 +23,6 @@ SECTIONS = [
     "failures",
     "rollouts",
     "mistakes",
-    "next",
     "provenance",
 ]
 
@@ -206,9 +206,11 @@ def test_all_rollouts_of_one_start_play(page: Page) -> None:
 
 def test_commands_can_be_copied(page: Page, content: ReportContent) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator("#next button.copy").last.click()
-    expect(page.locator("#next button.copy").last).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == content.lerobot_argument
+    page.locator("#commands button.copy").last.click()
+    expect(page.locator("#commands button.copy").last).to_have_text("Copied")
+    assert (
+        page.evaluate("navigator.clipboard.readText()") == content.recommendation.commands[-1].line
+    )
 
 
 @pytest.mark.parametrize("width", [1440, 800, 400])
@@ -232,7 +234,7 @@ def test_rows_stack_on_a_narrow_screen(page: Page) -> None:
 def test_text_is_legible_in_both_schemes(page: Page, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     for selector in (
-        ".verdict", ".status", ".lead", ".forest td", ".tick", ".card h3", ".reason", ".badge.yes",
+        ".headline", ".status", ".lead", ".forest td", ".tick", ".card h3", ".reason", ".badge.yes",
         ".badge.no", ".readout", "code", "#count", ".band-label",
     ):  # fmt: skip
         assert contrast(page, selector) >= 4.5, selector

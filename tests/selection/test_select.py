@@ -72,8 +72,9 @@ def test_random_folds_depend_on_the_seed_and_not_on_the_ranking():
 def test_every_decision_says_why():
     choices = {c.episode: c for c in select(make_scores(), SUCCESSES, count=2).choices}
     assert choices[100] == Choice(100, True, "success")
-    assert choices[1] == Choice(1, True, "failure, rank 2 of 7, K̄ 1 nats, in the best group")
-    assert choices[5] == Choice(5, False, "failure, rank 7 of 7, K̄ 6 nats, outside the best group")
+    reason = "failure, rank {} of 7 by attention divergence (K̄ {} nats), {}among the 2 ranked first"
+    assert choices[1] == Choice(1, True, reason.format(2, 1, ""))
+    assert choices[5] == Choice(5, False, reason.format(7, 6, "not "))
     assert list(choices) == sorted(choices)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated
 
 import tyro
@@ -52,13 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args=arguments,
     )
     console = Console(as_json=verb.json)
-    sys.exit(_guarded(lambda: verb.run(console), console))
+    sys.exit(_guarded(verb, console))
 
 
-def _guarded(work: Callable[[], None], console: Console) -> int:
+def _guarded(verb: Verb, console: Console) -> int:
     """Run, turning what the user can mend into one line and code 2."""
     try:
-        work()
+        _check_installed(verb)
+        verb.run(console)
     except OuttakesError as error:
         console.error(str(error))
         return 2
@@ -71,6 +73,18 @@ def _guarded(work: Callable[[], None], console: Console) -> int:
     finally:
         console.close()
     return 0
+
+
+def _check_installed(verb: Verb) -> None:
+    """Refuse a verb before it works for hours towards a package that is not installed."""
+    from outtakes.doctor import EXTRAS
+
+    missing = [package for package in verb.needs if find_spec(package) is None]
+    if missing:
+        raise MachineError(
+            f"{type(verb).__name__.lower()} needs {', '.join(missing)}, not installed here",
+            remedy=f"pip install 'outtakes[{','.join(sorted({EXTRAS[p] for p in missing}))}]'",
+        )
 
 
 def _missing(error: ModuleNotFoundError) -> MachineError:

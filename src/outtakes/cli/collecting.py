@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Collect(Verb):
     """Collect demonstrations in simulation, by a scripted operator or by you."""
 
+    needs = ("lerobot", "mujoco", "pyarrow")
+
     environment: Annotated[Positional[str], arg(metavar="TASK")]
     """The task, for example lift."""
     out: Path

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from outtakes.cli.advice import advice
 from outtakes.cli.reads import Trains
 from outtakes.cli.verb import Overrides, Verb
 from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.api import Triaged
 
 
 @dataclass
 class Demo(Overrides):
     """Collect, train, rank, select, retrain, evaluate and report, on a simulated task."""
+
+    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
 
     out: Path = Path("outtakes-demo")
     """Folder for everything; a second call goes on where the first stopped."""
@@ -26,16 +33,15 @@ class Demo(Overrides):
         """Run the main job and say where the report is."""
         from outtakes import api
 
-        verdict, page = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
-        console.result(
-            f"{verdict}\n\nReport: {page.resolve()}",
-            {"verdict": verdict, "report": str(page.resolve())},
-        )
+        found = api.demo(self.lab(self.settings(), self.out, console, task=self.task))
+        _tell(console, found)
 
 
 @dataclass
 class Triage(Trains):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
+
+    needs = ("jinja2", "pyarrow", "scipy")
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
@@ -53,25 +59,34 @@ class Triage(Trains):
 
         api.chosen_rankers(self.by)
         prepared = self.prepare(self.out, console)
-        found = api.triage(prepared, by=self.by, keep=self.keep, count=self.count)
-        overview, verdict = prepared.overview, found.content.verdict
-        argument, page = found.selection.as_lerobot_argument(), found.report.resolve()
-        console.result(
-            f"{verdict}\n{overview.left_out()}\nKeep: {argument}\nReport: {page}",
-            {
-                "settings": overview.facts(),
-                "verdict": verdict,
-                "kept": found.selection.kept,
-                "dropped": found.selection.dropped,
-                "lerobot_argument": argument,
-                "report": str(page),
-            },
-        )
+        found = api.triage_prepared(prepared, by=self.by, keep=self.keep, count=self.count)
+        overview = prepared.overview
+        _tell(console, found, {"settings": overview.facts()}, overview.left_out())
+
+
+def _tell(
+    console: Console, found: Triaged, facts: Mapping[str, object] | None = None, left_out: str = ""
+) -> None:
+    """The recommendation, and where everything is; what was selected is not what is recommended."""
+    page = found.report.resolve()
+    console.result(
+        f"{advice(found.recommendation)}\n{left_out}\nReport: {page}",
+        {
+            **(facts or {}),
+            "recommendation": found.recommendation.as_json(),
+            "kept": found.selection.kept,
+            "dropped": found.selection.dropped,
+            "lerobot_argument": found.selection.as_lerobot_argument(),
+            "report": str(page),
+        },
+    )
 
 
 @dataclass
 class Report(Verb):
     """Write the report of an experiment's folder again."""
+
+    needs = ("jinja2", "pyarrow", "scipy")
 
     out: Annotated[Positional[Path], arg(metavar="DIR")]
     """Folder of a demo, triage or study."""

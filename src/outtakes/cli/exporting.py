@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Export(Reads):
     """Write the selected episodes as a dataset of their own, and weights, for any other trainer."""
 
+    needs = ("lerobot", "pyarrow")
+
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset: a folder, or owner/name on the hub. It is only read."""
     out: Path
@@ -44,6 +46,7 @@ class Export(Reads):
         """Export, and print the episodes as other trainers take them."""
         from outtakes.api import load_scores, load_selection
         from outtakes.data.lerobot.hub import local_folder
+        from outtakes.data.lerobot.read import read_table
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.kept import kept_selection
 
@@ -53,11 +56,11 @@ class Export(Reads):
         for file in (self.select, self.scores):
             check_exists(file)
         check_writable(self.out.absolute().parent)
-        demos = self.load(str(home), console)
+        demos, layout, _ = read_table(home, self.reading(), check_videos=self.lerobot)
         chosen = None if self.select is None else load_selection(self.select, demos)
         scores = None if self.scores is None else load_scores(self.scores, demos)
         selection = kept_selection(demos, self._dropped(demos, home), chosen)
-        facts = export(demos, home, selection, self.out, scores=scores, wanted=wanted)
+        facts = export(demos, layout, selection, self.out, scores=scores, wanted=wanted)
         facts |= {"kept": selection.kept, "lerobot_argument": selection.as_lerobot_argument()}
         console.result(_text(facts), {**facts, "hub": self._pushed()})
 
@@ -110,6 +113,8 @@ def _video_line(videos: dict[str, int]) -> str:
 @dataclass
 class Rerun(Labelled):
     """Write a recording for the Rerun viewer: cameras, numbers and divergence, in step."""
+
+    needs = ("pyarrow", "rerun")
 
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset: a folder, or owner/name on the hub. It is only read."""

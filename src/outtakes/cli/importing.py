@@ -16,6 +16,8 @@ from outtakes.console import Console
 class Import(Verb):
     """Convert robomimic, robosuite or ALOHA HDF5 to a LeRobot dataset with outcomes."""
 
+    needs = ("h5py", "lerobot", "pyarrow")
+
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]
     """A robomimic or robosuite .hdf5 file, or a folder of ALOHA's episode_N.hdf5 files."""
     out: Path

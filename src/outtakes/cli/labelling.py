@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Label(Labelled):
     """Say which episodes succeeded, in a file beside the dataset; its own files stay untouched."""
 
+    needs = ("pyarrow",)
+
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset: a folder, or owner/name on the hub."""
     success: str = ""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from outtakes.cli.verb import Verb
 from outtakes.console import Console
+
+if TYPE_CHECKING:
+    from outtakes.doctor import Finding
 
 
 @dataclass
@@ -18,14 +22,19 @@ class Doctor(Verb):
 
         machine = inspect_machine()
         console.result(
-            "\n".join(f"{f.level:>4}  {f.subject}: {f.text}" for f in machine.findings),
+            "\n".join(_line(finding) for finding in machine.findings),
             {
                 "healthy": machine.healthy,
                 "findings": [
-                    {"level": f.level, "subject": f.subject, "text": f.text}
+                    {"level": f.level, "subject": f.subject, "text": f.text, "remedy": f.remedy}
                     for f in machine.findings
                 ],
             },
         )
         if not machine.healthy:
             raise SystemExit(2)
+
+
+def _line(finding: Finding) -> str:
+    remedy = f": {finding.remedy}" if finding.remedy else ""
+    return f"{finding.level:>4}  {finding.subject}: {finding.text}{remedy}"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Review(Verb):
     """Watch the episodes of a dataset, label them and drop some, on a page of your browser."""
 
+    needs = ("pyarrow", "starlette", "uvicorn")
+
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
     """Folder of a LeRobotDataset v3.0."""
     scores: Path | None = None

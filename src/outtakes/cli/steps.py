@@ -24,6 +24,8 @@ Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
 class Train(Trains):
     """Train a policy on a dataset, one run a seed."""
 
+    needs = ("pyarrow",)
+
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
     policy: str = "act-pb"
@@ -55,6 +57,8 @@ class Train(Trains):
 @dataclass
 class Rank(Reads):
     """Rank the failures by what trained runs make of them, or by the dataset alone."""
+
+    needs = ("pyarrow",)
 
     source: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN [RUN ...]|DATASET")]
     """Run folders, one a seed: by attention of act-pb, by action-error of any policy that was
@@ -174,6 +178,8 @@ class Select(Verb):
 @dataclass
 class Evaluate(Verb):
     """Roll trained runs out in simulation, all from the same initial states."""
+
+    needs = ("mujoco", "pyarrow", "scipy")
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]")]
     """Run folders, `.../<arm>/seed-<n>`; the first arm is the baseline."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class OnTask(Overrides):
     """What all studies take."""
 
+    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
+
     out: Path = Path("outtakes-study")
     """Folder for everything; a second call goes on where the first stopped."""
     task: str = "lift"
@@ -140,25 +142,53 @@ class StudyUsefulness(OnCell):
 
 
 @dataclass(kw_only=True)
-class StudyRankers(OnCell):
-    """Rankers judged by the policies they make: each one's best failures against its worst."""
+class StudyRankers(OnTask):
+    """Rankers judged by the policies they make, over replicates with collections of their own."""
 
-    by: tuple[str, ...] = ("attention", "coverage", "action-error", "random")
+    by: tuple[str, ...] = ("attention", "coverage", "action-error")
     """Rankers; several joined by commas count as one."""
-    keep: tuple[Literal["best", "worst"], ...] = ("best", "worst")
+    keep: tuple[Literal["best", "worst"], ...] = ("best",)
     """Which ends of each ranking to train on."""
-    count: int = 15
-    """Failures that each selection keeps."""
+    counts: tuple[int, ...] = (15,)
+    """How many failures to keep."""
+    draws: int = 2
+    """Random selections of each size."""
+    successes: int = 10
+    """Successes beside the failures."""
+    replicates: int = 8
+    """Collections, each with initial states and training seeds of its own."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+    steps_none: int | None = None
+    """Training length with no failures, as tuned; the recipe's when not given."""
+    steps_some: int | None = None
+    """Training length with some failures."""
+    steps_all: int | None = None
+    """Training length with all failures."""
     tuning: bool = False
-    """On demonstrations and initial states that nothing reports."""
+    """On collections and initial states that nothing reported uses."""
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
         from outtakes import api
 
-        plan = api.ScreeningPlan(rankers=self.by, kept=self.count, ends=self.keep)
-        found = api.screen(self.cell(console, tuning=self.tuning), plan)
-        rates = {name: rate.rate for name, rate in found.rates.items()}
+        lengths = {"none": self.steps_none, "some": self.steps_some, "all": self.steps_all}
+        plan = api.ScreeningPlan(
+            rankers=self.by,
+            counts=self.counts,
+            ends=self.keep,
+            draws=self.draws,
+            steps={name: steps for name, steps in lengths.items() if steps is not None},
+        )
+        found = api.screen(
+            self.laboratory(console),
+            plan,
+            successes=self.successes,
+            replicates=self.replicates,
+            rollouts=self.rollouts,
+            tuning=self.tuning,
+        )
+        rates = {name: list(own) for name, own in found.rates.items()}
         console.result(found.table(), {"rates": rates})
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from outtakes.console import Console
 from outtakes.errors import ArtifactError, ConfigError
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 class Verb:
     """What every verb takes."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Packages, beyond those of the base install, without which the verb cannot work."""
+
     recipe: str = "quick"
     """Named settings: smoke, brisk, quick or paper."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes CUDA where there is one, mps is Apple's GPU."""
     json: bool = False
     """Print one JSON object on standard output and nothing else there."""
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class DemoSet:
     name: str
     """Where the data came from, for messages: a path or a hub id."""
     content_hash: str
-    """Hash of what was read; equal hashes mean equal data."""
+    """Hash of what is stored, however it is read."""
     fps: float
     """Frames a second."""
     episode_indices: np.ndarray
@@ -114,6 +115,9 @@ class DemoSet:
     """(N,) task descriptions, or empty."""
     provenance: Provenance = field(default_factory=Provenance)
     """Of the set that was read; a subset keeps it."""
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    """The choices in reading that shape the arrays, see `Reading.choices`; none of a set that was
+    made in memory."""
     cache: Path | None = field(default=None, init=False, compare=False)
     """Folder of the frame cache that holds the dataset of which these are some or all; None when
     they were made in memory, or changed: `replace` does not hand it on."""

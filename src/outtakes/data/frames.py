@@ -35,7 +35,7 @@ from outtakes.data.demo import VECTORS, DemoSet, Provenance
 from outtakes.data.frame_file import FrameFile, flush
 from outtakes.errors import DatasetError, MachineError, UnknownName
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout above."""
 
 _OF_EPISODES = ("episode_indices", "successes")
@@ -97,6 +97,7 @@ def write_numbers(draft: Path, demos: DemoSet) -> None:
         "fps": demos.fps,
         "tasks": list(demos.tasks),
         "cameras": {c: [len(rows), *frames.shape[1:]] for c, frames in demos.images.items()},
+        "choices": dict(demos.choices),
         "provenance": asdict(demos.provenance),
         "numbers": hashlib.blake2b(numbers, digest_size=16).hexdigest(),
     }
@@ -252,6 +253,7 @@ def _load(folder: Path, cameras: Sequence[str] | None) -> DemoSet:
         images=_images(folder, facts["cameras"], cameras),
         tasks=facts["tasks"],
         provenance=_provenance(facts["provenance"]),
+        choices=facts["choices"],
         starts=tensors["starts"][:-1],
         lengths=np.diff(tensors["starts"]),
         **{name: tensors[name] for name in (*_OF_EPISODES, *VECTORS)},

@@ -1,10 +1,10 @@
-"""Hashes of content: what a frame cache is named after."""
+"""Hashes: what identifies a dataset, and what a frame cache is named after."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,36 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import DatasetError
 
 
-def content_hash(files: Mapping[str, Path], request: Mapping[str, Any]) -> str:
-    """Hash of these files' names, sizes and bytes, and of how they are to be read.
+def content_hash(files: Mapping[str, Path]) -> str:
+    """Hash of these files' names, sizes and bytes: what is stored, however it is read.
 
     Args:
         files: relative path -> file.
-        request: JSON-able settings that change what is read, such as the image size.
 
     Raises:
         DatasetError: when a file is missing or unreadable.
     """
-    header = json.dumps(dict(request), sort_keys=True)
-    digest = hashlib.blake2b(header.encode(), digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for name, path in sorted(files.items()):
         content, size = _file_digest(path)
         digest.update(json.dumps([name, size, content]).encode())
     return digest.hexdigest()
+
+
+def reading_hash(content: str, choices: Mapping[str, Any], labels: Sequence[Path]) -> str:
+    """Hash of a content and of how it is read: equal hashes mean equal demonstrations.
+
+    Args:
+        content: `content_hash` of the dataset.
+        choices: JSON-able settings that change what is read, such as the image size.
+        labels: the label files that are looked at.
+
+    Raises:
+        DatasetError: when a label file is unreadable.
+    """
+    told = [(path.name, *_file_digest(path)) for path in labels]
+    facts = json.dumps([content, dict(choices), told], sort_keys=True)
+    return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
 
 
 def _file_digest(path: Path) -> tuple[str, int]:
@@ -56,6 +70,7 @@ def hash_demos(demos: DemoSet) -> str:
         "successes": demos.successes.tolist(),
         "tasks": list(demos.tasks),
         "cameras": list(demos.images),
+        "choices": dict(demos.choices),
         "provenance": asdict(demos.provenance),
     }
     digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from outtakes.data.demo import Outcome
-from outtakes.errors import ConfigError, DatasetError, MachineError
+from outtakes.errors import ConfigError, DatasetError
 from outtakes.files import unwritable, write_atomically
 
 SIDECAR = "episode_labels.json"
@@ -96,14 +96,10 @@ def locked(folder: Path) -> Iterator[None]:
     It goes with the process that holds it.
 
     Raises:
-        MachineError: when the folder cannot be made or written in, or filelock is missing.
+        MachineError: when the folder cannot be made or written in.
     """
-    try:
-        from filelock import FileLock
-    except ModuleNotFoundError as error:
-        raise MachineError(
-            "writing labels needs filelock", remedy="pip install 'outtakes[data]'"
-        ) from error
+    from filelock import FileLock
+
     lock = FileLock(folder / _LOCK, poll_interval=0.01)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,9 @@ Sources, in order of precedence; each is looked at only for episodes that no ear
 5. `next.reward`, then `reward`, a column of `data/`, when it is sparse: 0 everywhere but where it
    is 1, and 1 somewhere. A reward of any other kind says nothing without a threshold.
 
+What nobody told is no failure: a value that is missing or NaN says nothing, and an episode whose
+column of `data/` ends so, without success before, has no outcome there.
+
 Columns 3 and 4 are, by precedence, `next.success`, `is_success`, `success` and
 `is_episode_successful`. An episode succeeded if a value of its own reaches 1; a column of
 `meta/episodes` may also say "success" and "failure" in words. Only the first column of `data/` that
@@ -21,6 +24,7 @@ exists is read, rewards last.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -214,19 +218,26 @@ def _label_files(evidence: Evidence) -> Iterator[_Labels]:
 
 
 def _of_frames(evidence: Evidence, source: Source) -> dict[int, bool]:
-    """An episode succeeded if any of its frames says so."""
+    """An episode succeeded if any of its frames says so, and failed if its last one says no."""
     values = evidence.frame_columns[source.name]
-    reached = (values.reshape(len(values), -1) >= source.threshold).any(axis=1)
+    values = values.reshape(len(values), -1)
+    reached = (values >= source.threshold).any(axis=1)
     before = np.concatenate([[0], np.cumsum(reached)])
     succeeded = before[evidence.starts[1:]] > before[evidence.starts[:-1]]
-    return dict(zip(evidence.episode_indices.tolist(), succeeded.tolist(), strict=True))
+    told = succeeded | ~np.isnan(values[evidence.starts[1:] - 1]).all(axis=1)
+    found = zip(evidence.episode_indices.tolist(), succeeded.tolist(), told.tolist(), strict=True)
+    return {episode: success for episode, success, is_told in found if is_told}
 
 
 def _of_episodes(evidence: Evidence, source: Source) -> dict[int, bool]:
     pairs = zip(
         evidence.episode_indices.tolist(), evidence.episode_columns[source.name], strict=True
     )
-    return {e: _verdict(evidence, source, e, value) for e, value in pairs if value is not None}
+    return {e: _verdict(evidence, source, e, value) for e, value in pairs if not _missing(value)}
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _verdict(evidence: Evidence, source: Source, episode: int, value: object) -> bool:
@@ -243,7 +254,8 @@ def _verdict(evidence: Evidence, source: Source, episode: int, value: object) ->
 
 
 def _is_sparse(rewards: np.ndarray) -> bool:
-    return bool(np.isin(rewards, (0, 1)).all() and rewards.any())
+    given = rewards[~np.isnan(rewards)]
+    return bool(np.isin(given, (0, 1)).all() and given.any())
 
 
 def _no_outcome(evidence: Evidence, episode: int, wanted: Source | None) -> DatasetError:

@@ -32,11 +32,13 @@ class Reading:
     outcome_from: str | None = None
     """The one source of outcomes, see `outtakes.data.outcomes`; all by precedence when None."""
     labels: Path | None = None
-    """A label file in place of those in the dataset's folder."""
+    """A label file in place of those in the dataset's folder; text becomes a path."""
     skip_bad: bool = False
     """Whether to leave corrupt episodes out instead of refusing the dataset."""
 
     def __post_init__(self) -> None:
+        if self.labels is not None:
+            object.__setattr__(self, "labels", Path(self.labels))
         if self.image_size is not None and self.image_size < 1:
             raise ConfigError(f"image size {self.image_size}", remedy="choose at least 1 pixel")
 
@@ -45,10 +47,10 @@ class Reading:
         """The one source of outcomes, if it is named."""
         return None if self.outcome_from is None else Source.parse(self.outcome_from)
 
-    def request(self, cameras: Sequence[str]) -> dict[str, Any]:
-        """What changes the rows that are read, for their content hash.
+    def choices(self, cameras: Sequence[str]) -> dict[str, Any]:
+        """What shapes the rows that are read, as JSON.
 
-        Choices left alone are left out, so that a new one leaves the hashes of before as they were.
+        Choices left alone are left out, so that a new one leaves what was read before as it was.
         `skip_bad` is never in: what it leaves out is told by the files.
         """
         chosen = {
@@ -57,7 +59,7 @@ class Reading:
             "outcome_from": self.outcome_from,
         }
         choices = {name: value for name, value in chosen.items() if value is not None}
-        return {"format": 1, "cameras": list(cameras), "image_size": self.image_size, **choices}
+        return {"cameras": list(cameras), "image_size": self.image_size, **choices}
 
     def flags(self) -> str:
         """The command line flags that ask for this; the image size is the recipe's."""

@@ -73,7 +73,7 @@ class DatasetRef:
             self.reading,
             cache_dir=self.cache.parent,
             progress=progress,
-            expected=self.content_hash,
+            expected=self.cache.name,
         )
         return demos if cameras is None else demos.seeing(cameras)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from outtakes.evaluation.statistics import (
     success_difference,
     success_rate,
 )
-from outtakes.files import load_json, write_json
+from outtakes.files import Location, load_json, write_json
 
 _KIND, _VERSION = "comparison", 1
 
@@ -89,7 +88,7 @@ class Comparison:
         adjusted = _p(self.adjusted_p[self.treatment])
         return f", {adjusted} adjusted for {len(self.differences)} arms"
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `comparison.json`."""
         content = {
             "baseline": self.baseline,
@@ -102,7 +101,7 @@ class Comparison:
         write_json(path, _KIND, _VERSION, content)
 
     @staticmethod
-    def load(path: Path) -> Comparison:
+    def load(path: Location) -> Comparison:
         """Read `comparison.json`.
 
         Raises:

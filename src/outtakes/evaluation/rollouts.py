@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from outtakes.errors import ArtifactError
-from outtakes.files import write_atomically
+from outtakes.files import Location, write_atomically
 
 
 def treatment(arm: str, steering: str) -> str:
@@ -91,7 +90,7 @@ class RolloutLog:
         """Both logs in one."""
         return RolloutLog([*self.rollouts, *other.rollouts])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `rollouts.parquet`, one row a rollout."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -100,7 +99,7 @@ class RolloutLog:
         write_atomically(path, lambda temporary: pq.write_table(table, temporary))
 
     @staticmethod
-    def load(path: Path) -> RolloutLog:
+    def load(path: Location) -> RolloutLog:
         """Read `rollouts.parquet`.
 
         Raises:

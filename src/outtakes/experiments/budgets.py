@@ -44,7 +44,7 @@ def any_length(recipe: Recipe) -> Recipe:
 
 def on_tuning_states(recipe: Recipe) -> Recipe:
     """The recipe rolled out from initial states that are for tuning alone."""
-    return replace(recipe, states=InitialStates(Stream.TUNE, seed=0))
+    return replace(recipe, states=InitialStates(Stream.TUNE, seed=recipe.states.seed))
 
 
 @dataclass(frozen=True)

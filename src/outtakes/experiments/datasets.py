@@ -13,6 +13,7 @@ from outtakes.errors import ArtifactError, DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
 from outtakes.experiments.recipes import adapt
+from outtakes.files import Location
 from outtakes.progress import Progress
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection
@@ -150,7 +151,7 @@ def check_lengths(demos: DemoSet, chunk: int) -> None:
         )
 
 
-def load_selection(path: Path, demos: DemoSet) -> Selection:
+def load_selection(path: Location, demos: DemoSet) -> Selection:
     """Read a selection and check that it is of this dataset.
 
     Raises:
@@ -161,7 +162,7 @@ def load_selection(path: Path, demos: DemoSet) -> Selection:
     return selection
 
 
-def load_scores(path: Path, demos: DemoSet) -> Scores:
+def load_scores(path: Location, demos: DemoSet) -> Scores:
     """Read scores and check that they are of this dataset.
 
     Raises:
@@ -172,7 +173,7 @@ def load_scores(path: Path, demos: DemoSet) -> Scores:
     return scores
 
 
-def check_made_for(demos: DemoSet, made: Selection | Scores, where: Path | None = None) -> None:
+def check_made_for(demos: DemoSet, made: Selection | Scores, where: Location | None = None) -> None:
     """Refuse a selection or ranking of another dataset, or of this one read in another way.
 
     Raises:

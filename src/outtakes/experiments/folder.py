@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.comparison import Comparison
+from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.runs import ROLLOUTS
@@ -25,13 +26,15 @@ DATASET = "dataset"
 SETUP = "setup.json"
 SCORES = "scores.json"
 SELECTION = "selection.json"
+SUCCESSES = "successes.json"
 COMPARISON = "comparison.json"
 ACTION_ERRORS = "action_error.json"
 FILMS = "films.json"
 RETRIEVAL = "retrieval.json"
 SIGNALS = "signals.parquet"
+ADVICE = "recommendation.json"
 
-_KIND, _VERSION = "setup", 2
+_KIND, _VERSION = "setup", 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,6 @@ class Setup:
     """The arm retrained on the selection; "" when there is none."""
     seed: int
     """The training seed whose runs are shown."""
-    next_commands: Sequence[str]
-    """Shell commands that would settle or extend the result."""
     provenance: Mapping[str, str]
     """What, where, when: recipe, commit, machine, durations; in the order they are shown."""
 
@@ -66,19 +67,18 @@ class Setup:
             "reading": {**self.reading.as_json(), "image_size": size},
             "labels": dict(self.labels),
             "paper": dict(self.paper),
-            "next_commands": list(self.next_commands),
             "provenance": dict(self.provenance),
         }
         write_json(path, _KIND, _VERSION, content)
 
     @staticmethod
     def load(path: Path) -> Setup:
-        """Read `setup.json`.
+        """Read `setup.json`, of this version or the one before, which held commands too.
 
         Raises:
             ArtifactError: when it is missing, damaged or of another version.
         """
-        return load_json(path, _KIND, _VERSION, _parse, remedy="run the experiment again")
+        return load_json(path, _KIND, (2, _VERSION), _parse, remedy="run the experiment again")
 
 
 def _parse(content: Mapping[str, Any]) -> Setup:
@@ -152,9 +152,16 @@ class Folder:
         return Comparison.load(path) if path.exists() else None
 
     @cached_property
-    def action_errors(self) -> ActionErrors:
-        """`action_error.json`."""
-        return ActionErrors.load(self.out / ACTION_ERRORS)
+    def action_errors(self) -> ActionErrors | None:
+        """`action_error.json`; None when there was no cross-validation."""
+        path = self.out / ACTION_ERRORS
+        return ActionErrors.load(path) if path.exists() else None
+
+    @cached_property
+    def recommendation(self) -> Recommendation | None:
+        """`recommendation.json`; None in a folder that is older."""
+        path = self.out / ADVICE
+        return Recommendation.load(path) if path.exists() else None
 
     @cached_property
     def rollouts(self) -> RolloutLog:

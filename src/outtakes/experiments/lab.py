@@ -55,13 +55,15 @@ class Lab:
 
 
 def named_device(name: str) -> str:
-    """ "cpu" or "cuda", of "auto", "cpu" or "cuda".
+    """ "cpu", "cuda" or "mps", of one of these or "auto", which takes CUDA where there is one.
 
     Raises:
         MachineError: when a GPU is asked for and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise MachineError("no CUDA device here", remedy="use --device cpu")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise MachineError("no Apple GPU that torch can use here", remedy="use --device cpu")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
@@ -77,4 +79,5 @@ def machine(device: str) -> str:
     described = f"{cores()} CPU cores, {platform.system()} {platform.machine()}"
     if device == "cpu":
         return described
-    return f"{torch.cuda.get_device_name(device)}, {described}"
+    gpu = torch.cuda.get_device_name(device) if device == "cuda" else "Apple GPU"
+    return f"{gpu}, {described}"

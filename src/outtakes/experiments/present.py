@@ -12,8 +12,9 @@ from outtakes.data.demo import DemoSet
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.exhibits import RetrievalPlane, load_films
 from outtakes.evaluation.statistics import spearman
+from outtakes.experiments.advice import advise
 from outtakes.experiments.folder import FILMS, RETRIEVAL, Folder
-from outtakes.experiments.held_out import BASELINE, ActionErrors
+from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.runs import run_folder
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.attention.scoring import bias_plane
@@ -50,6 +51,7 @@ def present(folder: Folder) -> ReportContent:
     measure = scores.measure
     return ReportContent(
         title=f"Outtakes: {folder.setup.title}",
+        recommendation=folder.recommendation or advise(folder),
         **_measured(folder),
         ranked_by=MeasureWords(
             measure.name, measure.symbol, measure.unit, measure.meaning, measure.over_time
@@ -61,8 +63,6 @@ def present(folder: Folder) -> ReportContent:
         retrieval=_retrieval(folder),
         rollout_videos=_rollout_videos(folder),
         correlation=_correlation(folder),
-        next_commands=folder.setup.next_commands,
-        lerobot_argument=folder.selection.as_lerobot_argument(),
         provenance=folder.setup.provenance,
     )
 
@@ -73,15 +73,15 @@ def present(folder: Folder) -> ReportContent:
 def _measured(folder: Folder) -> dict[str, Any]:
     if folder.comparison is not None:
         return _success_rates(folder, folder.comparison)
-    return _action_errors(folder, folder.action_errors)
+    if folder.action_errors is not None:
+        return _action_errors(folder, folder.action_errors)
+    return {"measure": SUCCESS_RATE, "higher_is_better": True, "measure_note": "", "arms": []}
 
 
 def _success_rates(folder: Folder, comparison: Comparison) -> dict[str, Any]:
     n_states = comparison.rates[comparison.baseline].n_rollouts
     n_states //= comparison.rates[comparison.baseline].n_seeds
     return {
-        "verdict": comparison.verdict(folder.setup.labels),
-        "conclusive": comparison.conclusive,
         "measure": SUCCESS_RATE,
         "higher_is_better": True,
         "measure_note": f"Rollouts in simulation from the same {n_states} initial states in every "
@@ -108,18 +108,7 @@ def _success_row(folder: Folder, comparison: Comparison, arm: str) -> ArmRow:
 
 
 def _action_errors(folder: Folder, errors: ActionErrors) -> dict[str, Any]:
-    chosen = errors.differences["selected"]
-    settled = chosen.excludes_zero and chosen.n_seeds > 1
-    direction = "lowered" if chosen.difference < 0 else "raised"
-    opening = "" if settled else "Inconclusive: "
-    base = float(errors.errors[BASELINE].mean())
     return {
-        "verdict": f"{opening}adding the selected failures {direction} the action error on "
-        f"held-out successes by {abs(chosen.difference) / base:.1%} (95 % interval "
-        f"{chosen.low / base:+.1%} to {chosen.high / base:+.1%}, p = {chosen.p:.3f}, "
-        f"{chosen.n_seeds} seeds × {chosen.n_rollouts // chosen.n_seeds} held-out successes). "
-        "This is a proxy; only rollouts on your robot settle it.",
-        "conclusive": settled,
         "measure": _PROXY,
         "higher_is_better": False,
         "measure_note": "Cross-validated: mean absolute error of the predicted action chunk on "

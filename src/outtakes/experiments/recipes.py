@@ -52,6 +52,11 @@ class Recipe:
         check_seeds(self.seeds)
 
     @property
+    def too_short(self) -> bool:
+        """Whether its numbers mean nothing: no recipe that was measured trains for so little."""
+        return self.train.steps < BRISK.train.steps
+
+    @property
     def evaluation(self) -> Evaluation:
         """How every arm is rolled out."""
         return Evaluation(

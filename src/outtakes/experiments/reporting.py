@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from outtakes.data.demo import DemoSet
-from outtakes.data.lerobot.location import is_pair
-from outtakes.data.outcomes import FOLDERS
+from outtakes.evaluation.recommendation import Command, Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.experiments.advice import advise
+from outtakes.experiments.commands import demo_commands, training_commands
 from outtakes.experiments.filming import Actor, film, map_retrieval
-from outtakes.experiments.folder import FILMS, SELECTION, Folder
+from outtakes.experiments.folder import ADVICE, FILMS, Folder
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.present import present
 from outtakes.experiments.runs import ROLLOUTS, run_folder
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.triage import arms_of
 from outtakes.experiments.ways import BASELINE, RANKED, SELECTED
-from outtakes.report.content import ReportContent
-from outtakes.report.html import write_report
+from outtakes.report.html import PAGE, write_report
+from outtakes.selection.select import Selection
 
 
 def report_folder(out: Path) -> Path:
@@ -30,13 +32,8 @@ def report_folder(out: Path) -> Path:
     return write_report(present(Folder(out)), out)
 
 
-def labels(out: Path) -> Mapping[str, str]:
-    """Name in comparisons -> name for people, of an experiment's folder."""
-    return Folder(out).setup.labels
-
-
-def report_simulated(lab: Lab) -> Path:
-    """Film rollouts of the demo's or study's arms and write its report."""
+def report_simulated(lab: Lab) -> tuple[Recommendation, Path]:
+    """Film rollouts of the demo's or study's arms and write its report: what it says, and where."""
     log, seed = RolloutLog.load(lab.out / ROLLOUTS), lab.recipe.seeds[0]
     if not (lab.out / FILMS).exists():
         shown = ((BASELINE, ""), (RANKED, "nearest"), (SELECTED, "mean"))
@@ -45,10 +42,14 @@ def report_simulated(lab: Lab) -> Path:
             film(lab, log, actors, count=lab.recipe.filmed)
     map_retrieval(lab, log, SELECTED, "nearest")
     with lab.timed("report"):
-        return report_folder(lab.out)
+        folder = Folder(lab.out)
+        recommended = write_advice(
+            lab, folder.demos, folder.dataset, folder.selection, more=demo_commands(lab)
+        )
+        return recommended, lab.out / PAGE
 
 
-def report_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> ReportContent:
+def report_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> Recommendation:
     """Write the report of a triage; `name` is what the user calls the dataset."""
     folder = Folder(lab.out)
     selection = folder.selection
@@ -59,26 +60,30 @@ def report_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> ReportC
         title=f"which failures of {Path(name).name} to keep",
         dataset=dataset.absolute(),
         labels={arm: label for arm, (label, _) in arms.items()},
-        next_commands=[
-            *_lerobot_commands(lab, dataset, selection.as_lerobot_argument()),
-            f"outtakes train {dataset} --recipe {lab.recipe.name} --image-size "
-            f"{lab.recipe.image_size} {lab.reading.flags()} --select {lab.out / SELECTION} "
-            f"--out {lab.out}",
-        ],
     )
-    content = present(folder)
-    write_report(content, lab.out)
-    return content
+    return write_advice(lab, demos, dataset, selection)
 
 
-def _lerobot_commands(lab: Lab, dataset: Path, argument: str) -> Sequence[str]:
-    """How LeRobot trains on the selection; it first merges a dataset that is two folders."""
-    root, merge = dataset, []
-    if is_pair(dataset):
-        root = lab.out / "merged"
-        merge = [
-            f"lerobot-edit-dataset --new_repo_id local/merged --new_root {root} "
-            f'--operation.type merge --operation.repo_ids "{list(FOLDERS)}" '
-            f'--operation.roots "{[str(dataset / name) for name in FOLDERS]}"'
-        ]
-    return [*merge, f"lerobot-train --policy.type=act --dataset.root={root} {argument}"]
+def write_advice(
+    lab: Lab,
+    demos: DemoSet,
+    dataset: Path,
+    selection: Selection,
+    *,
+    more: Sequence[Command] = (),
+) -> Recommendation:
+    """Write `recommendation.json` of a folder that is otherwise complete, and its report.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        dataset: its folder.
+        selection: the failures that were chosen before anything was measured.
+        more: commands to end with.
+    """
+    recommended = advise(Folder(lab.out), lab.recipe)
+    commands = training_commands(lab, demos, dataset, selection, recommended)
+    recommended = replace(recommended, commands=(*commands, *more))
+    recommended.save(lab.out / ADVICE)
+    report_folder(lab.out)
+    return recommended

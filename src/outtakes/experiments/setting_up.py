@@ -21,7 +21,6 @@ def write_setup(
     title: str,
     dataset: Path,
     labels: Mapping[str, str],
-    next_commands: Sequence[str],
     paper: Mapping[str, str] | None = None,
     retrained: str = "",
 ) -> None:
@@ -33,7 +32,6 @@ def write_setup(
         title: what was done, for people.
         dataset: folder of the dataset, relative to `lab.out` when inside it.
         labels: name in comparisons -> name for people.
-        next_commands: shell commands that would settle or extend the result.
         paper: name in comparisons -> the paper's success rate, in %.
         retrained: the arm retrained on the selection; "" when there is none.
     """
@@ -45,7 +43,6 @@ def write_setup(
         paper=paper or {},
         retrained=retrained,
         seed=lab.recipe.seeds[0],
-        next_commands=next_commands,
         provenance=_provenance(lab, demos),
     ).save(lab.out / SETUP)
 
@@ -63,10 +60,6 @@ def write_simulated_setup(
         labels={name: label for arm in arms for name, label in arm.labels.items()},
         paper=paper_numbers(lab, arms),
         retrained=retrained,
-        next_commands=[
-            f"outtakes study paper --task {task} --recipe {lab.recipe.name} --out outtakes-study",
-            "outtakes triage YOUR_DATASET --out outtakes-triage",
-        ],
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError, DatasetError
+from outtakes.experiments.advice import chosen_option, everything
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
@@ -87,10 +88,10 @@ def arms_of(
     successes = demos.episodes(Outcome.SUCCESS)
     at_random = select(scores, successes, keep="random", count=len(chosen)).kept if chosen else []
     return {
-        BASELINE: ("Successes only", []),
-        "selected": (f"+ {len(chosen)} selected failures ({selection.rule})", chosen),
+        BASELINE: ("Successes alone", []),
+        "selected": (f"+ {chosen_option(selection, failures).what}", chosen),
         "random": (f"+ {len(chosen)} random failures", [e for e in at_random if e in failures]),
-        "all": (f"+ all {len(failures)} failures", failures),
+        "all": (f"+ {everything(failures).what}", failures),
     }
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.errors import CheckpointError, ConfigError, UnknownName
-from outtakes.files import write_atomically
+from outtakes.files import Location, write_atomically
 from outtakes.policy import kinds
 from outtakes.policy.agent import Agent
 from outtakes.policy.policy import Policy, PolicyConfig
@@ -99,7 +99,7 @@ class Checkpoint:
         policy.remember({name: t.to(device) for name, t in self.owned("memory").items()})
         return Agent(policy, self.normalizer())
 
-    def save(self, run: Path) -> None:
+    def save(self, run: Location) -> None:
         """Write `run/checkpoint.safetensors`."""
         meta = {
             "version": _VERSION,
@@ -118,16 +118,16 @@ class Checkpoint:
         header = {"outtakes": json.dumps(meta, sort_keys=True)}
         # Not `save_file`: what it raises on a full disk hides why.
         content = save(tensors, header)
-        write_atomically(run / FILE, lambda temporary: temporary.write_bytes(content))
+        write_atomically(Path(run) / FILE, lambda temporary: temporary.write_bytes(content))
 
     @staticmethod
-    def load(run: Path) -> Checkpoint:
+    def load(run: Location) -> Checkpoint:
         """Read the checkpoint of a run folder.
 
         Raises:
             CheckpointError: when there is none, it is damaged, or of another version.
         """
-        path = run / FILE if run.is_dir() else run
+        path = Path(run) / FILE if Path(run).is_dir() else Path(run)
         try:
             with safe_open(path, framework="pt") as file:
                 meta = json.loads((file.metadata() or {}).get("outtakes", "{}"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
-from outtakes.files import load_json, write_json
+from outtakes.files import Location, load_json, write_json
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, End, Measure
@@ -111,7 +110,7 @@ class Scores:
             plane=runs[0].plane,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `scores.json`."""
         content = {
             "measure": self.measure.as_json(),
@@ -139,7 +138,7 @@ class Scores:
         }
 
     @staticmethod
-    def load(path: Path) -> Scores:
+    def load(path: Location) -> Scores:
         """Read `scores.json`, of this version or the one before, which knew one measure alone.
 
         Raises:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from outtakes.evaluation.recommendation import Recommendation
+
 SUCCESS_RATE = "success rate"
 """The `ReportContent.measure` that is a share in [0, 1] and is shown in per cent."""
 
@@ -158,9 +160,8 @@ class ReportContent:
     """The whole report."""
 
     title: str
-    verdict: str
-    """One sentence: difference, interval, p, n; "inconclusive" when it is."""
-    conclusive: bool
+    recommendation: Recommendation
+    """What to do, what to expect, and the commands that do it."""
     measure: str
     """What the table's numbers are: `SUCCESS_RATE`, or for example "action error on held-out
     successes"."""
@@ -177,9 +178,5 @@ class ReportContent:
     retrieval: RetrievalMap | None
     rollout_videos: Sequence[RolloutVideo]
     correlation: Correlation | None
-    next_commands: Sequence[str]
-    """Shell commands that would settle or extend the result."""
-    lerobot_argument: str
-    """The selection in the form `--dataset.episodes=[...]`."""
     provenance: Mapping[str, str]
     """What, where, when: dataset hash, config, commit, machine, durations."""

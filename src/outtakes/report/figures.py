@@ -42,8 +42,8 @@ class Shading:
 
 
 def quantity(score: float, measure: MeasureWords) -> str:
-    """A score with its symbol and unit."""
-    return f"{measure.symbol} {significant(score)} {measure.unit}"
+    """A score with its name and unit."""
+    return f"{measure.name} {significant(score)} {measure.unit}"
 
 
 def ranking_plot(cards: Sequence[FailureCard], shading: Shading, measure: MeasureWords) -> Plot:
@@ -51,7 +51,7 @@ def ranking_plot(cards: Sequence[FailureCard], shading: Shading, measure: Measur
     first, unit = shading.first, measure.unit
     values = [v - first for card in cards for v in (card.score, *card.per_seed.values())]
     x = rank_axis("rank of the failure, the most useful first", len(cards))
-    y = fit_axis(f"{measure.symbol} above the first failure's ({unit})", values)
+    y = fit_axis(f"{measure.name} above the first failure's ({unit})", values)
     ordered = sorted(cards, key=lambda card: card.rank)
     return Plot(
         x,
@@ -235,7 +235,7 @@ def _query_mark(
 def correlation_plot(correlation: Correlation, measure: MeasureWords) -> Plot:
     """The score against the size of the operator's mistake, by kind of mistake."""
     x = fit_axis(correlation.size_label, [size for size, _, _ in correlation.pairs])
-    y = fit_axis(f"{measure.symbol} ({measure.unit})", [score for _, score, _ in correlation.pairs])
+    y = fit_axis(f"{measure.name} ({measure.unit})", [score for _, score, _ in correlation.pairs])
     kinds = sorted({kind for _, _, kind in correlation.pairs})
     looks = {kind: (_KIND_SYMBOLS[i % 6], f"kind kind-{i % 6}") for i, kind in enumerate(kinds)}
     marks = [
@@ -250,7 +250,7 @@ def correlation_plot(correlation: Correlation, measure: MeasureWords) -> Plot:
         x,
         y,
         marks,
-        summary=f"{measure.symbol} against the size of the mistake for {correlation.n} failures",
+        summary=f"{measure.name} against the size of the mistake for {correlation.n} failures",
         legend=[LegendEntry(*looks[kind], kind_words(kind)) for kind in kinds],
     )
 

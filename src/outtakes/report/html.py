@@ -25,7 +25,9 @@ from outtakes.report.figures import (
 )
 from outtakes.report.forest import forest
 from outtakes.report.plot import Plot
-from outtakes.report.quantities import probability, sentence, significant
+from outtakes.report.quantities import hard_spaces, probability, sentence, significant
+
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def write_report(content: ReportContent, out: Path) -> Path:
         ArtifactError: when a video or thumbnail is missing or lies outside of `out`.
         MachineError: when the folder is not writable or the disk is full.
     """
-    page = out / "report.html"
+    page = out / PAGE
     text = _render(content, lambda path: _address(path, out))
     write_atomically(page, lambda temporary: _write_text(temporary, text))
     return page
@@ -83,10 +85,16 @@ def _render(content: ReportContent, link: Link) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"significant": significant, "p": probability, "sentence": sentence}
+    environment.filters |= {
+        "significant": significant,
+        "p": probability,
+        "sentence": sentence,
+        "hard_spaces": hard_spaces,
+    }
     shading, measure = Shading(content.cards), content.ranked_by
     return environment.get_template("report.html.j2").render(
         content=content,
+        recommended=content.recommendation,
         measure=measure,
         kept=sum(card.kept for card in content.cards),
         forest=forest(content) if content.arms else None,

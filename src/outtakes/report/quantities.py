@@ -37,6 +37,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def hard_spaces(text: str) -> str:
+    """The same text with per cent signs that stay on the line of their number."""
+    return text.replace(" %", "\u202f%")
+
+
 def ordinal(n: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, ..."""
     suffix = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
-from outtakes.files import load_json, write_json
+from outtakes.files import Location, load_json, write_json
 from outtakes.ranking.measure import End
 from outtakes.ranking.scores import Scores
 
 _KIND, _VERSION = "selection", 1
-RULES = ("best", "worst", "low", "mid", "high", "random", "below")
+RULES = {
+    "best": "ranked first",
+    "worst": "ranked last",
+    "low": "with the lowest scores",
+    "mid": "in the middle of the ranking",
+    "high": "with the highest scores",
+    "random": "drawn at random",
+    "below": "with scores up to the threshold",
+}
+"""Rule -> what it keeps of the failures, in words."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Selection:
         """The kept episodes in the form `lerobot-train` takes."""
         return f"--dataset.episodes=[{','.join(map(str, self.kept))}]"
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         """Write `selection.json`."""
         content = {
             "dataset": self.dataset,
@@ -77,7 +85,7 @@ class Selection:
         write_json(path, _KIND, _VERSION, content)
 
     @staticmethod
-    def load(path: Path) -> Selection:
+    def load(path: Location) -> Selection:
         """Read `selection.json`.
 
         Raises:
@@ -143,8 +151,9 @@ def select(
     for place, failure in enumerate(scores.ranked(), start=1):
         kept = failure.episode in chosen
         reason = (
-            f"failure, rank {place} of {len(ranked)}, {scores.measure.of(failure.mean)}, "
-            f"{'in' if kept else 'outside'} the {keep} group"
+            f"failure, rank {place} of {len(ranked)} by {scores.measure.name} "
+            f"({scores.measure.of(failure.mean)}), {'' if kept else 'not '}among the {len(chosen)} "
+            f"{RULES[keep]}"
         )
         choices.append(Choice(failure.episode, kept, reason))
     choices.sort(key=lambda choice: choice.episode)

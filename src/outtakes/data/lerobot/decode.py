@@ -42,7 +42,7 @@ def fill_cache(
     wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
     while True:
         layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
-        demos = _numbers_alone(layout, rows, reading, content)
+        demos = _numbers_alone(layout, rows, cameras, reading, content)
         _check_observed(layout, demos, cameras)
         faults = Faults(skip=reading.skip_bad)
         sizes = _write_frames(draft, layout, rows, cameras, reading.image_size, progress, faults)
@@ -53,6 +53,26 @@ def fill_cache(
     images = {c: np.load(path, mmap_mode="r", allow_pickle=False) for c, path in files.items()}
     provenance = replace(demos.provenance, stored_sizes=sizes)
     frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
+
+
+def read_numbers(layout: Layout, reading: Reading, content: str) -> tuple[DemoSet, Layout, Rows]:
+    """Everything but the pictures, of which nothing is read.
+
+    Args:
+        layout: the dataset.
+        reading: what to read, and where the outcomes are.
+        content: its content hash.
+
+    Returns:
+        The demonstrations without images, and the layout and the rows of those that are sound.
+
+    Raises:
+        CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
+        DatasetError: when the dataset is damaged or unlabelled.
+    """
+    wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
+    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
+    return _numbers_alone(layout, rows, (), reading, content), layout, rows
 
 
 def _write_frames(
@@ -87,7 +107,9 @@ def _sized(frame: np.ndarray, size: int | None) -> np.ndarray:
     return frame if size is None else video.resize(frame, size)
 
 
-def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -> DemoSet:
+def _numbers_alone(
+    layout: Layout, rows: Rows, cameras: Sequence[str], reading: Reading, content: str
+) -> DemoSet:
     evidence = layout.evidence(rows.columns, reading.labels)
     outcomes = find_outcomes(evidence, reading.source)
     return DemoSet(
@@ -107,6 +129,7 @@ def _numbers_alone(layout: Layout, rows: Rows, reading: Reading, content: str) -
             outcome_sources=outcomes.counts,
             skipped=layout.left_out,
         ),
+        choices=reading.choices(cameras),
     )
 
 
@@ -138,26 +161,47 @@ def camera_frames(layout: Layout, rows: Rows, camera: str, faults: Faults) -> It
 def _video_frames(
     layout: Layout, rows: Rows, spans: VideoSpans, faults: Faults
 ) -> Iterator[Placed]:
-    episode = rows.columns["episode_index"]
-    file_of = np.repeat(np.asarray(spans.files), layout.lengths)
-    times = np.repeat(spans.from_timestamps, layout.lengths) + rows.columns["timestamp"]
-    for file in dict.fromkeys(spans.files):
-        wanted = np.flatnonzero(file_of == file)
-        path = layout.root / file
-        found = video.frames_at(path, times[wanted], episode[wanted], layout.fps, faults)
+    for path, wanted, times, episodes in _wanted(layout, rows, spans):
+        found = video.frames_at(path, times, episodes, layout.fps, faults)
         for k, frame in found:
-            yield int(wanted[k]), frame, f"{path}, episode {episode[wanted[k]]}"
+            yield int(wanted[k]), frame, f"{path}, episode {episodes[k]}"
+
+
+def look_at_videos(layout: Layout, rows: Rows, faults: Faults) -> None:
+    """Report every episode that lacks a frame in some video; nothing is decoded.
+
+    Raises:
+        CorruptEpisode: when one does; unless faults are gathered.
+    """
+    for spans in layout.videos.values():
+        for path, _, times, episodes in _wanted(layout, rows, spans):
+            video.check_frames(path, times, episodes, layout.fps, faults)
+
+
+def _wanted(
+    layout: Layout, rows: Rows, spans: VideoSpans
+) -> Iterator[tuple[Path, np.ndarray, np.ndarray, np.ndarray]]:
+    """Each video file, the rows whose frames are in it, their times in it, and their episodes."""
+    episode = rows.columns["episode_index"]
+    number = {file: i for i, file in enumerate(dict.fromkeys(spans.files))}
+    file_of = np.repeat([number[file] for file in spans.files], layout.lengths)
+    times = np.repeat(spans.from_timestamps, layout.lengths) + rows.columns["timestamp"]
+    order = np.argsort(file_of, kind="stable")
+    pieces = np.split(order, np.cumsum(np.bincount(file_of))[:-1])
+    for file, wanted in zip(number, pieces, strict=True):
+        yield layout.root / file, wanted, times[wanted], episode[wanted]
 
 
 def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> Iterator[Placed]:
     episode = rows.columns["episode_index"]
     for file, places in rows.places.items():
         path = layout.root / file
-        for place, content in zip(places.tolist(), parquet.image_bytes(path, feature), strict=True):
+        for place, content in zip(places.tolist(), parquet.image_bytes(path, layout.stored(feature)), strict=True):
             if place < 0:
                 continue
+            where = f"{path}, episode {episode[place]}"
             try:
-                yield place, video.decode_image(content, path), f"{path}, episode {episode[place]}"
+                yield place, video.decode_image(content, where), where
             except UnreadableFile as error:
                 faults.report(
                     CorruptEpisode(int(episode[place]), error.what, file=path, remedy=error.remedy)

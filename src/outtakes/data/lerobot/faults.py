@@ -22,7 +22,7 @@ class CorruptEpisode(DatasetError):
     """
 
     def __init__(self, episode: int, what: str, *, file: Path, remedy: str) -> None:
-        self.episode = int(episode)
+        self.episode, self.file, self.mend = int(episode), file, remedy
         super().__init__(
             what,
             where=f"{file}, episode {episode}",

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from outtakes.data.lerobot.faults import CorruptEpisode
 from outtakes.data.lerobot.layout import Layout, VideoSpans, read_info, read_layout
-from outtakes.data.lerobot.version_2 import converted
+from outtakes.data.lerobot.version_2 import read_layout_21
 from outtakes.data.outcomes import FOLDERS
 from outtakes.errors import ConfigError, DatasetError
 
 
-def find_layout(home: Path, cache_dir: Path | None = None) -> Layout:
+def find_layout(home: Path) -> Layout:
     """The index of the dataset in a folder.
 
-    It may be a LeRobotDataset v3.0; one of v2.1, which is converted first; or two of v3.0, in
-    folders `success` and `failure`, which are read as one.
+    It may be a LeRobotDataset v3.0, one of v2.1, or two of the same version, in folders `success`
+    and `failure`, which are read as one.
 
     Raises:
         DatasetError: when there is none, it is of another version, or it is damaged.
-        MachineError: when it must be converted and cannot be here.
     """
     if is_pair(home):
-        return _joined(home, {name: read_layout(home / name) for name in FOLDERS})
-    if read_info(home).get("codebase_version") == "v2.1":
-        return replace(read_layout(converted(home, cache_dir)), home=home)
-    return read_layout(home)
+        return _joined(home, {name: _read(home / name) for name in FOLDERS})
+    return _read(home)
+
+
+def _read(root: Path) -> Layout:
+    info = read_info(root)
+    if info.get("codebase_version") == "v2.1":
+        return read_layout_21(root, info)
+    return read_layout(root)
 
 
 def is_pair(home: Path) -> bool:
@@ -43,7 +47,7 @@ def _joined(home: Path, layouts: Mapping[str, Layout]) -> Layout:
     """Two datasets as one: the second's episodes are numbered on, as LeRobot's merge does it."""
     first, second = layouts.values()
     _check_alike(home, first, second)
-    offset = int(first.episode_indices[-1]) + 1
+    offset = max([*first.episode_indices.tolist(), *(e.episode for e in first.unindexed)]) + 1
     offsets = dict(zip(layouts, (0, offset), strict=True))
     indices = {name: layout.episode_indices + offsets[name] for name, layout in layouts.items()}
     return Layout(
@@ -59,6 +63,7 @@ def _joined(home: Path, layouts: Mapping[str, Layout]) -> Layout:
             name: VideoSpans(
                 _below(layouts, [spans.files, second.videos[name].files]),
                 np.concatenate([spans.from_timestamps, second.videos[name].from_timestamps]),
+                np.concatenate([spans.to_timestamps, second.videos[name].to_timestamps]),
             )
             for name, spans in first.videos.items()
         },
@@ -76,6 +81,16 @@ def _joined(home: Path, layouts: Mapping[str, Layout]) -> Layout:
         folder_outcomes={
             int(e): FOLDERS[name] for name, episodes in indices.items() for e in episodes
         },
+        stored_names=first.stored_names,
+        stray_files=_below(layouts, [first.stray_files, second.stray_files]),
+        unindexed=[
+            CorruptEpisode(
+                error.episode + offsets[name], error.what, file=error.file, remedy=error.mend
+            )
+            for name, layout in layouts.items()
+            for error in layout.unindexed
+        ],
+        version=first.version,
     )
 
 
@@ -101,7 +116,8 @@ def _kind(layout: Layout) -> dict[str, Any]:
         name: (feature.get("dtype"), list(feature.get("shape") or []))
         for name, feature in layout.features.items()
     }
-    return {"fps": layout.fps, **features}
+    stored = {f"the name of {name}": other for name, other in layout.stored_names.items()}
+    return {"fps": layout.fps, "the version": layout.version, **stored, **features}
 
 
 def check_outside(out: Path, home: Path) -> None:

@@ -49,45 +49,61 @@ def column_names(path: Path) -> list[str]:
         return pq.read_schema(path).names
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pa.Table:
-    """These columns of a parquet file.
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """These columns of a parquet file, or all.
 
     Raises:
         DatasetError: when the file is missing or damaged or lacks a column.
     """
-    lacking = [name for name in columns if name not in column_names(path)]
-    if lacking:
-        raise DatasetError(f"no column {lacking[0]}", where=path, remedy="export the dataset again")
     with reading(path):
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(path).read(columns=list(columns))
+        file = pq.ParquetFile(path)
+        lacking = [name for name in columns or () if name not in file.schema_arrow.names]
+        if not lacking:
+            return file.read(columns=None if columns is None else list(columns))
+    raise DatasetError(f"no column {lacking[0]}", where=path, remedy="export the dataset again")
 
 
 def numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:
     """One column as (rows,) or, for vectors, (rows, d); nested vectors are flattened.
 
+    A value that is missing becomes NaN.
+
     Raises:
         DatasetError: when the vectors differ in length or the values are no numbers.
     """
     import pyarrow as pa
-    import pyarrow.types as types
 
     column = table[name].combine_chunks()
     rows, scalar = len(column), True
-    while types.is_list(column.type) or types.is_fixed_size_list(column.type):
+    while _is_list(column.type):
         _check_width(table, name, column, path)
         column, scalar = column.flatten(), False
     if isinstance(column, pa.ExtensionArray):
         column, scalar = column.storage.flatten(), False
-    values = column.to_numpy(zero_copy_only=False)
-    if values.dtype == object:
+    values = _plain(column)
+    if values.dtype.kind not in "biuf":
         raise DatasetError(
-            f"column {name} has empty values or holds no numbers",
-            where=path,
-            remedy="export the dataset again",
+            f"column {name} holds no numbers", where=path, remedy="export the dataset again"
         )
     return values if scalar else values.reshape(rows, -1)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _plain(column: pa.Array) -> np.ndarray:
+    """The values as numpy has them; floats when some are missing."""
+    import pyarrow.types as types
+
+    if column.null_count and (types.is_boolean(column.type) or types.is_integer(column.type)):
+        values = [np.nan if value is None else float(value) for value in column.to_pylist()]
+        return np.array(values)
+    return column.to_numpy(zero_copy_only=False)
 
 
 def _check_width(table: pa.Table, name: str, column: pa.Array, path: Path) -> None:
@@ -103,6 +119,26 @@ def _check_width(table: pa.Table, name: str, column: pa.Array, path: Path) -> No
             where=f"{path}, episode {table['episode_index'][row]}",
             remedy="every episode must record the same features; drop or repair that one",
         )
+
+
+def as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The same values as another type; what is in lists of one is taken out where none belong."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    while _is_list(column.type) and not (_is_list(kind) or isinstance(kind, pa.ExtensionType)):
+        column = pc.call_function("list_flatten", [column])
+    return column if column.type == kind else column.cast(kind, safe=False)
+
+
+def check_embedded(column: pa.ChunkedArray, path: Path, feature: str) -> None:
+    """Refuse images that the file does not hold: nothing else is opened in their place.
+
+    Raises:
+        DatasetError: when there is one.
+    """
+    for image in column.to_pylist():
+        _bytes(image, path, feature)
 
 
 def image_bytes(path: Path, feature: str) -> Iterator[bytes]:

@@ -1,24 +1,26 @@
 """Reading any LeRobotDataset v3.0 or v2.1, with images or videos, through the frame cache.
 
+What identifies a dataset is what is stored; a cache also depends on how it was read.
+
 LeRobot itself is not asked, and the network only for a dataset that is named by its hub id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from outtakes.data import frames
 from outtakes.data.demo import DemoSet
-from outtakes.data.hashing import content_hash
+from outtakes.data.hashing import content_hash, reading_hash
 from outtakes.data.labels import label_files
-from outtakes.data.lerobot.decode import fill_cache
-from outtakes.data.lerobot.faults import CorruptEpisode
+from outtakes.data.lerobot.decode import fill_cache, look_at_videos, read_numbers
+from outtakes.data.lerobot.faults import CorruptEpisode, Faults
 from outtakes.data.lerobot.hub import local_folder
 from outtakes.data.lerobot.layout import Layout
 from outtakes.data.lerobot.location import find_layout
-from outtakes.data.lerobot.rows import read_rows
+from outtakes.data.lerobot.rows import Rows, read_rows
 from outtakes.data.outcomes import Evidence, frame_columns
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
@@ -39,7 +41,7 @@ def read_dataset(
         reading: what to read, and where the outcomes are; everything, from anywhere, when None.
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
         progress: called with (frames decoded so far, frames to decode).
-        expected: the content hash it had when it was read before; whatever it has now when None.
+        expected: name of the frame cache it had when it was read before; any when None.
 
     Returns:
         The demonstrations, images memory-mapped from the frame cache.
@@ -51,21 +53,23 @@ def read_dataset(
         MachineError: when the cache cannot be written.
     """
     reading = reading or Reading()
-    layout = find_layout(local_folder(path) if isinstance(path, str) else path, cache_dir)
+    layout = find_layout(local_folder(path) if isinstance(path, str) else path)
     chosen = layout.choose_cameras(reading.cameras)
-    content = _hash(layout, chosen, reading)
-    if expected not in (None, content):
+    content = content_hash(layout.files())
+    labels = label_files(layout.home, reading.labels)
+    key = reading_hash(content, reading.choices(chosen), labels)
+    if expected not in (None, key):
         raise DatasetError(
             "the dataset has changed since it was read",
             where=path,
             remedy="restore it as it was, or begin again with a new --out",
         )
-    folder = (cache_dir or frames.cache_root()).absolute() / content
+    folder = (cache_dir or frames.cache_root()).absolute() / key
     demos = frames.load_whole(folder, content)
     if demos is None:
         with frames.new_cache(folder) as draft:
             fill_cache(draft, layout, chosen, reading, content, progress)
-            if _hash(find_layout(layout.home, cache_dir), chosen, reading) != content:
+            if content_hash(find_layout(layout.home).files()) != content:
                 raise DatasetError(
                     "the dataset changed while it was read",
                     where=path,
@@ -83,9 +87,35 @@ def _check_whole(demos: DemoSet, path: Path) -> None:
         raise CorruptEpisode(episode, why, file=path, remedy="repair it")
 
 
-def _hash(layout: Layout, cameras: Sequence[str], reading: Reading) -> str:
-    labels = {path.name: path for path in label_files(layout.home, reading.labels)}
-    return content_hash({**layout.files(cameras), **labels}, reading.request(cameras))
+def read_table(
+    path: Path | str, reading: Reading | None = None, *, check_videos: bool = False
+) -> tuple[DemoSet, Layout, Rows]:
+    """Read all but the pictures of a dataset: nothing is decoded.
+
+    Args:
+        path: the dataset's folder, or `owner/name` on the hub.
+        reading: where the outcomes are, and what to do about corrupt episodes.
+        check_videos: whether to look, without decoding, if the videos have every frame.
+
+    Returns:
+        The demonstrations without images, and the layout and the rows of those that are sound.
+
+    Raises:
+        CorruptEpisode: when an episode's numbers cannot be read; unless `reading.skip_bad`.
+        DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
+    """
+    layout = find_layout(local_folder(path) if isinstance(path, str) else path)
+    content = content_hash(layout.files())
+    reading = reading or Reading()
+    while True:
+        demos, layout, rows = read_numbers(layout, reading, content)
+        faults = Faults(skip=reading.skip_bad)
+        if check_videos:
+            look_at_videos(layout, rows, faults)
+        if not faults.found:
+            break
+        layout = layout.without(faults.found)
+    return replace(demos, name=str(path), checked=True), layout, rows
 
 
 def read_evidence(path: Path | str, reading: Reading) -> Evidence:

@@ -1,97 +1,109 @@
-"""LeRobotDataset v2.1: converted by LeRobot itself, in a copy, once.
-
-The converter runs as a program of its own: it works in place, writes to the terminal and into the
-caches of its libraries. It gets a copy to work on, its caches beside that copy, and no network.
-"""
+"""Where a LeRobotDataset v2.1 keeps what: a parquet file and a video a camera for each episode."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import uuid
-from importlib.util import find_spec
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from outtakes.data import frames
-from outtakes.data.hashing import content_hash
-from outtakes.errors import DatasetError, MachineError
-from outtakes.files import unwritable
+import numpy as np
 
-_CONVERTER = "lerobot.scripts.convert_dataset_v21_to_v30"
-_PARTS = ("meta", "data", "videos")
+from outtakes.data.lerobot.faults import UnreadableFile
+from outtakes.data.lerobot.layout import (
+    Layout,
+    Template,
+    VideoSpans,
+    check_episodes,
+    first_tasks,
+    in_order,
+    named_as_lerobot,
+    own_columns,
+    stray_files,
+    unindexed,
+)
+from outtakes.errors import DatasetError
+
+_CHUNK = 1000
+"""Episodes in a folder, where the dataset does not tell."""
+_REMEDY = "restore the file, or export the dataset again"
 
 
-def converted(root: Path, cache_dir: Path | None = None) -> Path:
-    """The same dataset as v3.0, in the cache; `root` is only read.
+def read_layout_21(root: Path, info: Mapping[str, Any]) -> Layout:
+    """Read and check the metadata of a dataset of version v2.1.
 
-    The copy is named after the content of the original, so it cannot go stale, and takes its name
-    when it is whole.
+    Args:
+        root: its folder.
+        info: its description.
 
     Raises:
-        DatasetError: when the converter fails, which it does on damaged datasets.
-        MachineError: when LeRobot is missing, or the cache cannot be written.
+        DatasetError: when the index is missing or damaged.
     """
-    files = {
-        path.relative_to(root).as_posix(): path
-        for part in _PARTS
-        for path in (root / part).rglob("*")
-        if path.is_file()
-    }
-    content = content_hash(files, {"converted to": "v3.0"})
-    folder = (cache_dir or frames.cache_root()) / "converted" / content
-    if not folder.is_dir():
-        _convert_into(folder, root)
-    return folder
-
-
-def _convert_into(folder: Path, root: Path) -> None:
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    copy = draft / "dataset"
-    try:
-        for part in _PARTS:
-            if (root / part).is_dir():
-                shutil.copytree(root / part, copy / part)
-        _run_converter(root, copy)
-        if not folder.is_dir():
-            copy.rename(folder)
-    except (OSError, shutil.Error) as error:
-        # Another process may have made the same copy meanwhile.
-        if not folder.is_dir():
-            reason = error if error.errno else OSError(0, str(error))
-            raise unwritable(folder, reason) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _run_converter(root: Path, copy: Path) -> None:
-    if find_spec("lerobot") is None:
-        raise MachineError(
-            "reading a dataset of version v2.1 needs LeRobot",
-            where=root,
-            remedy="pip install 'outtakes[data]'",
-        )
-    own = {
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(copy.parent / "datasets"),
-        # It writes statistics in the order of a set; copies of one dataset must be the same.
-        "PYTHONHASHSEED": "0",
-    }
-    finished = subprocess.run(
-        [
-            *(sys.executable, "-m", _CONVERTER, "--repo-id", f"local/{root.name or 'dataset'}"),
-            *("--root", str(copy), "--push-to-hub", "false"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | own,
+    path = root / "meta" / "episodes.jsonl"
+    column, damaged = _read_index(path)
+    check_episodes(path, column)
+    features, stored_names = named_as_lerobot(info["features"])
+    episodes = column["episode_index"]
+    files = _paths(root, info, "data_path", episodes)
+    cameras = [n for n, f in info["features"].items() if f.get("dtype") == "video"]
+    videos = {name: _paths(root, info, "video_path", episodes, name) for name in cameras}
+    zeros, unknown = np.zeros(len(episodes)), np.full(len(episodes), np.nan)
+    return Layout(
+        root=root,
+        home=root,
+        fps=float(info["fps"]),
+        features=features,
+        episode_indices=np.array(episodes, dtype=np.int64),
+        lengths=np.array(column["length"], dtype=np.int64),
+        tasks=first_tasks(column),
+        episode_files=files,
+        videos={name: VideoSpans(paths, zeros, unknown) for name, paths in videos.items()},
+        episode_columns=own_columns(column),
+        stored_names=stored_names,
+        stray_files=stray_files(root, files),
+        unindexed=unindexed(info, episodes, damaged),
+        version="v2.1",
     )
-    if finished.returncode:
-        said = finished.stderr.strip().splitlines() or ["nothing"]
+
+
+def _read_index(path: Path) -> tuple[dict[str, list], list[UnreadableFile]]:
+    """The columns of the index, and what is wrong with lines of it that cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
         raise DatasetError(
-            f"LeRobot cannot convert the dataset from v2.1 ({said[-1]})",
-            where=root,
-            remedy="restore what is missing, or export the dataset again as v3.0",
-        )
+            f"cannot read the index ({error.strerror})", where=path, remedy=_REMEDY
+        ) from error
+    entries, damaged = [], []
+    for number, line in enumerate(lines, start=1):
+        entry = _parsed(line)
+        if entry is not None:
+            entries.append(entry)
+        elif line.strip():
+            what = f"line {number} is cut short or lacks episode_index or length"
+            damaged.append(UnreadableFile(what, where=path, remedy=_REMEDY))
+    if not entries:
+        raise damaged[0] if damaged else DatasetError("no episodes", where=path, remedy=_REMEDY)
+    # Any line may tell what the others do not.
+    names = dict.fromkeys(name for entry in entries for name in entry)
+    return in_order({name: [entry.get(name) for entry in entries] for name in names}), damaged
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """What a line says of an episode; None when it cannot be read."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    sound = isinstance(entry, dict) and {"episode_index", "length"} <= entry.keys()
+    return entry if sound else None
+
+
+def _paths(
+    root: Path, info: Mapping[str, Any], name: str, episodes: list[int], camera: str = ""
+) -> list[str]:
+    template = Template(root, str(info.get(name)), name)
+    size = int(info.get("chunks_size") or _CHUNK)
+    return [
+        template.fill(episode_chunk=e // size, episode_index=e, video_key=camera) for e in episodes
+    ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,10 @@ TIMING_TOLERANCE = 0.25
 """How far a frame may lie from the time it is wanted at, in frame periods."""
 
 RATE_TOLERANCE = 0.02
-"""How far a video's frame rate may be from the dataset's, relatively."""
+"""How far the time between a video's frames may be from the dataset's, relatively."""
+
+_DEEP = re.compile(r"gray(f|\d{2})|ya16|grayf")
+"""Pixel formats of one channel of more than 8 bits, which are measurements."""
 
 
 def frames_at(
@@ -41,7 +46,7 @@ def frames_at(
 
     Raises:
         CorruptEpisode: when the video is missing, damaged or too short; unless faults are gathered.
-        DatasetError: when it is of another frame rate.
+        DatasetError: when it is of another frame rate, or holds distances.
     """
     waiting = deque(np.argsort(times, kind="stable").tolist())
     tolerance = TIMING_TOLERANCE / fps
@@ -61,6 +66,43 @@ def frames_at(
         faults.report(_no_frame(path, float(times[k]), int(episodes[k]), damage))
 
 
+def frame_times(path: Path) -> np.ndarray:
+    """(frames,) seconds at which a video shows its frames, ascending; nothing is decoded.
+
+    Raises:
+        UnreadableFile: when the video is missing or damaged.
+    """
+    with _opened(path) as container:
+        return _times(container, path)
+
+
+def check_frames(
+    path: Path, times: np.ndarray, episodes: np.ndarray, fps: float, faults: Faults
+) -> None:
+    """Report every episode that lacks a frame in a video; nothing is decoded.
+
+    Args:
+        path: the video.
+        times: (K,) seconds from the start of the video at which frames are wanted.
+        episodes: (K,) episode that each belongs to.
+        fps: frames a second of the dataset.
+        faults: told of every episode that lacks a frame.
+
+    Raises:
+        CorruptEpisode: when one does; unless faults are gathered.
+    """
+    damage, shown = None, np.array([-np.inf])
+    try:
+        shown = frame_times(path)
+    except UnreadableFile as error:
+        damage = error
+    after = np.searchsorted(shown, times).clip(1, max(1, len(shown) - 1))
+    around = np.stack([shown[after - 1], shown[np.minimum(after, len(shown) - 1)]])
+    off = np.abs(around - times).min(axis=0)
+    for k in np.flatnonzero(~(off <= TIMING_TOLERANCE / fps)).tolist():
+        faults.report(_no_frame(path, float(times[k]), int(episodes[k]), damage))
+
+
 def _no_frame(
     path: Path, time: float, episode: int, damage: UnreadableFile | None
 ) -> CorruptEpisode:
@@ -75,6 +117,13 @@ def _no_frame(
 
 
 def _decode(path: Path, fps: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    with _opened(path) as container:
+        yield from _timed_frames(container, path, fps)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """A video, whatever goes wrong with it as an `UnreadableFile`."""
     try:
         import av
         import av.error
@@ -86,7 +135,7 @@ def _decode(path: Path, fps: float) -> Iterator[tuple[float, av.VideoFrame]]:
         raise UnreadableFile("missing video", where=path, remedy="restore it, or export again")
     try:
         with av.open(str(path)) as container:
-            yield from _timed_frames(container, path, fps)
+            yield container
     except av.error.FFmpegError as error:
         raise UnreadableFile(
             f"video is truncated or damaged ({error.strerror})",
@@ -100,21 +149,47 @@ def _timed_frames(
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     from av import VideoFrame
 
-    if not container.streams.video:
-        raise DatasetError("no video stream", where=path, remedy="export the dataset again")
+    times = _times(container, path)
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    rate = stream.average_rate
-    if rate is not None and abs(float(rate) / fps - 1) > RATE_TOLERANCE:
-        raise DatasetError(
-            f"video runs at {float(rate):g} frames a second, the dataset at {fps:g}",
-            where=path,
-            remedy="set fps in meta/info.json right, or encode the video again",
-        )
+    if _DEEP.match(stream.codec_context.pix_fmt or ""):
+        raise _distances(f"{stream.codec_context.pix_fmt} frames", path)
+    _check_rate(times, path, fps)
+    container.seek(0)
     for packet in container.demux(stream):
         for frame in _decoded(packet):
             if isinstance(frame, VideoFrame) and frame.time is not None and not frame.is_corrupt:
                 yield frame.time, frame
+
+
+def _times(container: av.container.InputContainer, path: Path) -> np.ndarray:
+    if not container.streams.video:
+        raise UnreadableFile("no video stream", where=path, remedy="export the dataset again")
+    stream = container.streams.video[0]
+    shown = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+    return np.unique(shown) * float(stream.time_base or 1)
+
+
+def _check_rate(times: np.ndarray, path: Path, fps: float) -> None:
+    """Refuse a video of another frame rate, told by the usual time between two frames: a mean
+    would be thrown by one frame that lasts longer."""
+    if len(times) < 2:
+        return
+    rate = 1 / float(np.median(np.diff(times)))
+    if abs(rate / fps - 1) > RATE_TOLERANCE:
+        raise DatasetError(
+            f"video runs at {rate:g} frames a second, the dataset at {fps:g}",
+            where=path,
+            remedy="set fps in meta/info.json right, or encode the video again",
+        )
+
+
+def _distances(what: str, where: str | Path) -> DatasetError:
+    return DatasetError(
+        f"{what} of one channel, more than 8 bits deep, are distances and no pictures",
+        where=where,
+        remedy="name the other cameras with --cameras, or set is_depth_map in meta/info.json",
+    )
 
 
 def _decoded(packet: av.Packet) -> Sequence[object]:
@@ -131,12 +206,15 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """(height, width, 3) uint8 of a PNG or JPEG file's bytes, found at `where`.
 
     Raises:
+        DatasetError: when they are distances, which a picture would clip.
         UnreadableFile: when they are neither, or are damaged.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.mode[0] in "IF":
+                raise _distances(f"pixels of type {image.mode}", where)
             return np.asarray(image.convert("RGB"))
     # Pillow raises SyntaxError and ValueError, too, for damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

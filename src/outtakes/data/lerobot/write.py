@@ -1,5 +1,5 @@
 """Writing LeRobot datasets, with LeRobot itself, so that its tools, its hub and other trainers open
-what it leaves. This module and `splitting` alone import LeRobot."""
+what it leaves. This module alone imports LeRobot."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from outtakes.data.lerobot.features import check_recording, describe_features, frame_shape
 from outtakes.data.lerobot.metadata import RECORDINGS, read_metadata, write_metadata
 from outtakes.data.recording import Recording
@@ -21,6 +23,7 @@ from outtakes.errors import DatasetError, MachineError
 from outtakes.files import unwritable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 
@@ -189,6 +192,51 @@ def _create(draft: Path, fps: int, robot_type: str, features: dict[str, Any]) ->
         # Endless: LeRobot drops frames when the queue is full.
         encoder_queue_maxsize=0,
     )
+
+
+def table_schema(features: Mapping[str, Mapping[str, Any]]) -> pa.Schema:
+    """The schema of `data/`, as LeRobot has it for these features.
+
+    Raises:
+        ValueError: when LeRobot cannot store one of them.
+        MachineError: when LeRobot is missing.
+    """
+    try:
+        from lerobot.datasets.feature_utils import get_hf_features_from_features
+    except ModuleNotFoundError as error:
+        raise _no_lerobot() from error
+    shaped = {name: {**f, "shape": tuple(f["shape"])} for name, f in features.items()}
+    return get_hf_features_from_features(shaped).arrow_schema
+
+
+def episode_statistics(
+    numbers: Mapping[str, np.ndarray], features: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, np.ndarray]]:
+    """LeRobot's statistics of an episode: feature -> statistic -> values.
+
+    Args:
+        numbers: feature -> (T, ...) values; of a camera (T, channels, height, width) in [0, 1].
+        features: LeRobot feature name -> dtype and more.
+    """
+    from lerobot.datasets.compute_stats import get_feature_stats
+
+    found = {}
+    for name, values in numbers.items():
+        if features[name]["dtype"] in ("video", "image"):
+            statistics = get_feature_stats(values, axis=(0, 2, 3), keepdims=True)
+            found[name] = {n: v if n == "count" else v[0] for n, v in statistics.items()}
+        else:
+            flat = values.astype(np.float64).reshape(len(values), *values.shape[1:])
+            found[name] = get_feature_stats(flat, axis=0, keepdims=values.ndim == 1)
+    return found
+
+
+def write_statistics(episodes: Sequence[dict[str, dict[str, np.ndarray]]], root: Path) -> None:
+    """Write `meta/stats.json`, of the statistics of every episode."""
+    from lerobot.datasets.compute_stats import aggregate_stats
+    from lerobot.datasets.io_utils import write_stats
+
+    write_stats(aggregate_stats(list(episodes)), root)
 
 
 def quiet_encoders() -> None:

@@ -45,11 +45,13 @@ class Bank:
             embedding: of each query.
             count: how many for each; 0 or more than there are for all of them.
         """
-        # First images of one scene differ by little: their cosines need all the digits there are.
-        own = functional.normalize(self.embeddings.double(), dim=-1)
-        similarity = functional.normalize(embedding.double(), dim=-1) @ own.transpose(0, 1)
+        # First images of one scene differ by little: their cosines need all the digits there are,
+        # which Apple's GPUs do not have.
+        own = functional.normalize(self.embeddings.cpu().double(), dim=-1)
+        asked = functional.normalize(embedding.cpu().double(), dim=-1)
         available = len(self.episodes)
-        return similarity.topk(min(count, available) if count else available).indices
+        found = (asked @ own.transpose(0, 1)).topk(min(count, available) if count else available)
+        return found.indices.to(embedding.device)
 
     def steer(
         self, embedding: Float[Tensor, "B K"], steering: str

@@ -45,7 +45,7 @@ class Discrepancy:
             others = self._successes[drawn[block] if len(drawn) > 1 else drawn]
             memory = self._encode(raw, pairs.times[block])
             found.append(self._scan.divergences(memory, own, others))
-        return torch.cat(found).double().cpu().numpy()
+        return torch.cat(found).cpu().double().numpy()
 
     def _encode(self, raw: Mapping[str, np.ndarray], times: np.ndarray) -> Memory:
         rows = {name: array[times] for name, array in raw.items()}

@@ -1,0 +1,205 @@
+"""Commands of an experiment: shell lines that do what is recommended, whole and ready to be run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout
+from outtakes.data.lerobot.location import find_layout
+from outtakes.evaluation.recommendation import Command, Decision, Recommendation
+from outtakes.experiments.folder import SCORES, SELECTION, SUCCESSES
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.recipes import QUICK, RECIPES, Recipe, fitting_chunk
+from outtakes.ranking.scores import Scores
+from outtakes.selection.select import Choice, Selection
+
+_EVERYTHING = "everything.json"
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A choice of episodes to train on."""
+
+    name: str
+    """Of its folders."""
+    what: str
+    """For people."""
+    file: Path
+    selection: Selection
+
+
+def training_commands(
+    lab: Lab, demos: DemoSet, dataset: Path, selection: Selection, recommended: Recommendation
+) -> tuple[Command, ...]:
+    """How to train on what is recommended first, then on what to compare it with.
+
+    Where nothing can be told before it is run again, with more training, that comes first. Writes
+    the selections that they name beside `selection.json`.
+
+    Args:
+        lab: the experiment.
+        demos: the dataset.
+        dataset: its folder.
+        selection: the failures that were chosen before anything was measured.
+        recommended: what came of it.
+    """
+    layout = find_layout(dataset)
+    commands = [_again(lab, demos, layout.home, selection)] if recommended.again else []
+    for way in _ways(lab, demos, selection, recommended):
+        commands += [*_lerobot(lab, layout, way), _outtakes(lab, demos, layout.home, way)]
+    return tuple(commands)
+
+
+def demo_commands(lab: Lab) -> tuple[Command, ...]:
+    """What a demo or study in simulation leads to."""
+    task, recipe = lab.recipe.collect.environment, lab.recipe.name
+    out = lab.out.absolute()
+    study = ("study", "paper", "--task", task, "--recipe", recipe, "--out", f"{out}-study")
+    triage = ("triage", str(out / "dataset"), "--recipe", recipe, "--out", f"{out}-triage")
+    return (
+        Command("Repeat it with more ways of training, more seeds and the controls", _own(*study)),
+        Command(
+            "Ask the same without a simulator; put the path of your own dataset in place of this "
+            "one",
+            _own(*triage),
+        ),
+    )
+
+
+def _ways(
+    lab: Lab, demos: DemoSet, selection: Selection, recommended: Recommendation
+) -> Iterator[_Way]:
+    out = lab.out.absolute()
+    alone = _Way("successes", "the successes alone", out / SUCCESSES, _keeping(demos, ()))
+    chosen = recommended.tried[0]
+    if recommended.decision is Decision.USE and recommended.failures != chosen.failures:
+        every = _keeping(demos, recommended.failures)
+        added = _Way("everything", "successes and failures", out / _EVERYTHING, every)
+    else:
+        what = f"the successes and {chosen.what}"
+        added = _Way("selected", what, out / SELECTION, selection)
+    order = {
+        Decision.USE: (added, alone),
+        Decision.LEAVE_OUT: (alone,),
+        Decision.UNCLEAR: (alone,) if recommended.again else (alone, added),
+    }
+    for way in order[recommended.decision]:
+        way.selection.save(way.file)
+        yield way
+
+
+def _keeping(demos: DemoSet, failures: Sequence[int]) -> Selection:
+    """Every success and these failures."""
+    choices = [
+        Choice(int(e), bool(success) or int(e) in failures, "success" if success else "failure")
+        for e, success in zip(demos.episode_indices, demos.successes, strict=True)
+    ]
+    return Selection(demos.name, demos.content_hash, "recommended", choices)
+
+
+def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection) -> Command:
+    """The same triage with a recipe whose numbers mean something."""
+    named = _named(lab.recipe)
+    recipe = QUICK if named.too_short else named
+    failures = demos.episodes(Outcome.FAILURE)
+    by = Scores.load(lab.out / SCORES).measure.key
+    words = ["triage", str(home.absolute()), *_read_alike(lab, recipe)]
+    words += ["--by", by, "--count", str(len(set(failures).intersection(selection.kept)))]
+    if selection.rule in ("worst", "low", "mid", "high", "random"):
+        words += ["--keep", selection.rule]
+    chunk = lab.recipe.policy.chunk
+    if chunk != fitting_chunk(recipe, demos, pad=False):
+        words += ["--chunk", str(chunk)]
+    if demos.lengths.min() < chunk:
+        words += ["--short-episodes", "pad"]
+    words += ["--out", f"{lab.out.absolute()}-again"]
+    return Command("Run it again, with enough training to tell", _own(*words))
+
+
+def _outtakes(lab: Lab, demos: DemoSet, home: Path, way: _Way) -> Command:
+    """Training as it was measured."""
+    recipe, named = lab.recipe, _named(lab.recipe)
+    words = ["train", str(home.absolute()), "--select", str(way.file), *_read_alike(lab, named)]
+    words += ["--chunk", str(recipe.policy.chunk)]
+    if demos.lengths.min() < recipe.policy.chunk:
+        words += ["--short-episodes", "pad"]
+    if named.train.steps != recipe.train.steps:
+        words += ["--steps", str(recipe.train.steps)]
+    if named.seeds != recipe.seeds:
+        words += ["--seeds", *map(str, recipe.seeds)]
+    words += ["--out", str(lab.out.absolute() / f"train-{way.name}")]
+    return Command(f"Train the policy that was measured here on {way.what}", _own(*words))
+
+
+def _named(recipe: Recipe) -> Recipe:
+    """The recipe as the command line knows it."""
+    return RECIPES.get(recipe.name, QUICK)
+
+
+def _read_alike(lab: Lab, recipe: Recipe) -> list[str]:
+    """The flags that, with a recipe, read the dataset as it was read."""
+    labels = lab.reading.labels
+    reading = replace(lab.reading, labels=labels and labels.absolute())
+    asked, own = lab.recipe.image_size, _named(lab.recipe).image_size
+    size = ["--image-size", str(asked)] if asked != own else []
+    return ["--recipe", recipe.name, *size, *shlex.split(reading.flags())]
+
+
+def _lerobot(lab: Lab, layout: Layout, way: _Way) -> Iterator[Command]:
+    """Training of LeRobot's own ACT, which must see something; on a copy where it must be one."""
+    seen = any(f.startswith(CAMERA_PREFIX) for f in layout.features)
+    if not seen and "observation.environment_state" not in layout.features:
+        return
+    out, root = lab.out.absolute(), layout.home.absolute()
+    episodes = [way.selection.as_lerobot_argument()]
+    if not _read_by_lerobot(layout):
+        export = out / f"export-{way.name}"
+        flags = _read_alike(lab, _named(lab.recipe))
+        words = ("export", str(root), "--select", str(way.file), *flags)
+        yield Command(
+            f"Copy {way.what} into a dataset that LeRobot reads",
+            _own(*words, "--out", str(export)),
+        )
+        root, episodes = export / "dataset", []
+    name = re.sub(r"[^\w.-]+", "-", layout.home.name) or "dataset"
+    yield Command(
+        f"Train LeRobot's ACT on {way.what}",
+        shlex.join(
+            [
+                program("lerobot-train"),
+                "--policy.type=act",
+                "--policy.push_to_hub=false",
+                f"--dataset.repo_id=local/{name}",
+                f"--dataset.root={root}",
+                *episodes,
+                f"--output_dir={out / f'lerobot-{way.name}'}",
+            ]
+        ),
+    )
+
+
+def _read_by_lerobot(layout: Layout) -> bool:
+    """Whether LeRobot reads the folder as it is, and numbers its episodes alike."""
+    whole = list(layout.parts) == [""] and layout.root == layout.home
+    return whole and np.array_equal(layout.episode_indices, np.arange(len(layout.episode_indices)))
+
+
+def _own(*words: str) -> str:
+    return shlex.join([program("outtakes"), *words])
+
+
+def program(name: str) -> str:
+    """A program of this Python's, by its name where that finds it, else by its path."""
+    own, found = Path(sys.executable).with_name(name), shutil.which(name)
+    if own.exists() and (found is None or not Path(found).samefile(own)):
+        return str(own)
+    return name
