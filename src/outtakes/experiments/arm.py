@@ -29,6 +29,9 @@ class Arm:
     that takes none, or for its default."""
     paper: str = ""
     """The paper's success rate for the same cell under the first steering, in %."""
+    base: str = ""
+    """Name of the arm whose run of the same seed it starts from, which must be done before; ""
+    from nothing."""
 
     @property
     def treatments(self) -> Mapping[str, str]:
@@ -77,7 +80,15 @@ def policy_arm(recipe: Recipe, policy: str, name: str, label: str, episodes: Seq
         return bias_arm(recipe, name, label, episodes)
     config = config_class(policy).like(recipe.policy)
     training = replace(recipe.train, ema=recipe.train.ema or config.averaged)
-    return Arm(name, label, tuple(sorted(episodes)), config, training)
+    arm = Arm(name, label, tuple(sorted(episodes)), config, training)
+    if not config.base:
+        return arm
+    # What it starts from can act already: a third of the steps, each outcome as often.
+    steps = max(training.steps // 3, 1)
+    shorter = replace(
+        training, steps=steps, warmup=min(training.warmup, steps // 10), balanced=True
+    )
+    return replace(arm, training=shorter, base=config.base)
 
 
 def bias_arm(

@@ -81,6 +81,10 @@ def train_policy(
         UnknownName: when there is no such policy.
     """
     arm = _arm(lab.recipe, demos, policy, selection)
+    demos_of_arm = demos.subset(arm.episodes).successes
+    arm.policy.check_outcomes(int(demos_of_arm.sum()), int((~demos_of_arm).sum()))
+    if arm.base:
+        train_policy(lab, demos, arm.base, selection=selection, wandb=wandb)
     jobs = jobs_of(lab, [arm], lab.recipe.seeds, demos)
     with ExitStack() as monitors:
         logs = {

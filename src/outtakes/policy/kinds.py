@@ -15,6 +15,8 @@ GROUP = "outtakes.policies"
 _BUILT_IN = {
     "act": "outtakes.policy.act.act:ActConfig",
     "flow": "outtakes.policy.flow.flow:FlowConfig",
+    "afil": "outtakes.policy.flow.afil:AfilConfig",
+    "cfgrl": "outtakes.policy.flow.labelled:CfgrlConfig",
 }
 
 

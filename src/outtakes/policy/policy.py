@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation, Sizes
-from outtakes.errors import ConfigError, UnknownName
+from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from outtakes.shapes import Float, Int
 
 NOT_STORED = {"stored": False}
@@ -86,6 +86,8 @@ class PolicyConfig(ABC):
     """Name of the family, stored in the checkpoint."""
     averaged: ClassVar[float] = 0.0
     """Decay of the moving average of the weights that it acts by where training names none."""
+    base: ClassVar[str] = ""
+    """Kind of the policy whose run of the same seed and shape it starts from; "" from nothing."""
     chunk: int = 100
     """L, action steps predicted at once."""
     cameras: tuple[str, ...] = ()
@@ -104,6 +106,15 @@ class PolicyConfig(ABC):
     @abstractmethod
     def build(self, sizes: Sizes) -> Policy:
         """A fresh policy; weights are drawn from torch's global generator."""
+
+    def check_outcomes(self, successes: int, failures: int) -> None:
+        """Refuse to be trained on so many demonstrations of either outcome.
+
+        Raises:
+            DatasetError: when there is nothing to learn from.
+        """
+        if not successes + failures:
+            raise DatasetError("no demonstration to learn from", remedy="select at least one")
 
     def describe(self) -> dict[str, str]:
         """Its settings in a few words, for people: what -> how."""
@@ -206,6 +217,23 @@ class Policy(nn.Module, ABC):
             steering: of each row's episode, from `begin`.
         """
         return (self.act(seen, steering) - action).abs()
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a policy to go on from; by default of one like itself.
+
+        Args:
+            weights: its state, by name.
+
+        Raises:
+            CheckpointError: when they are of another kind or shape.
+        """
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError:
+            raise CheckpointError(
+                f"weights that are not those of {self.config.kind!r} in this shape",
+                remedy="start from a run of the same kind, shape and observations",
+            ) from None
 
     def groups(self) -> list[ParameterGroup]:
         """Its parameters by how they learn; all of them alike unless it says otherwise."""

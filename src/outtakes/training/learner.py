@@ -33,6 +33,10 @@ class Learner:
         config: length and rates.
         seeds: one policy each; more than one only where the policy is `stackable`.
         device: where to train.
+        start: of each seed the run to start from: its weights and its normaliser.
+
+    Raises:
+        CheckpointError: when a run to start from is of another kind or shape.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Learner:
         config: TrainConfig,
         seeds: Sequence[int],
         device: torch.device,
+        start: Sequence[Checkpoint] = (),
     ) -> None:
         self.demos, self.policy = demos, policy
         self.config, self.seeds, self.device = config, tuple(seeds), device
@@ -52,7 +57,10 @@ class Learner:
             demos.action.shape[1],
         )
         self.policies = [self._fresh_policy(seed) for seed in seeds]
-        self.normalizer = Normalizer.of(demos)
+        for own, before in zip(self.policies, start, strict=False):
+            own.start_from(before.weights())
+        # Runs of all seeds that started one experiment have one normaliser.
+        self.normalizer = start[0].normalizer() if start else Normalizer.of(demos)
         self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device)
         self.samplers = [
             Sampler(

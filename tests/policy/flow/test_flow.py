@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from outtakes.data.batches import Batch
-from outtakes.data.observation import Observation, Sizes
+from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError
 from outtakes.evaluation.controller import ROWS, ChunkController, ControllerConfig
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.policy.flow.flow import FlowConfig, FlowPolicy
+from outtakes.policy.flow.flow import FlowPolicy
 from outtakes.policy.kinds import from_json, to_json
 from outtakes.policy.policy import Steering
 from outtakes.ranking.action_error import ActionErrorRanker
@@ -21,14 +21,10 @@ from outtakes.training.graphed import GraphedStep
 from outtakes.training.learner import Learner
 from outtakes.training.trainer import train_together
 from tests.demos import make_demos, small_train, train_small
+from tests.policy.flow.small import learner, seen, small_flow
 
 SEEDS = (3, 0, 7)
 NOBODY = Steering(None, np.full(2, -1))
-
-
-def small_flow(**changes) -> FlowConfig:
-    shape = {"width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 2, "feed_forward": 24}
-    return FlowConfig(**({"chunk": 5, "dropout": 0.0, **shape} | changes))
 
 
 def make_policy(**changes) -> FlowPolicy:
@@ -36,17 +32,6 @@ def make_policy(**changes) -> FlowPolicy:
     policy = small_flow(**changes).build(Sizes(4, 4, 3, 2))
     assert isinstance(policy, FlowPolicy)
     return policy.eval()
-
-
-def learner(config: FlowConfig, seeds: tuple[int, ...]) -> Learner:
-    demos = make_demos(camera=bool(config.cameras))
-    return Learner(demos, config, small_train(ema=0.75), seeds, torch.device("cpu"))
-
-
-def seen(rows: int = 2) -> Observation:
-    generator = torch.Generator().manual_seed(1)
-    state, environment_state = (torch.randn(rows, n, generator=generator) for n in (4, 3))
-    return Observation(state, environment_state, {})
 
 
 def batch_of(one: Learner) -> Batch:

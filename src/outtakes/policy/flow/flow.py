@@ -119,17 +119,23 @@ class FlowPolicy(TransformerPolicy):
     def errors(
         self, seen: Observation, action: Float[Tensor, "B L A"], steering: Steering
     ) -> Float[Tensor, "B L A"]:
-        """Root mean square error of the velocity, over noise and times that are always the same.
+        """Root mean square error of the velocity, over noise and times that are always the same."""
+        return self.velocity_errors(self.encode(seen), action)
+
+    def velocity_errors(
+        self, memory: Memory, action: Float[Tensor, "B L A"], generator: Generator | None = None
+    ) -> Float[Tensor, "B L A"]:
+        """Root mean square error of a generator's velocity; its own when None.
 
         Its square, averaged, is the flow-matching loss. Times stand in the middles of equal parts
         of [0, 1].
         """
-        fixed = torch.Generator().manual_seed(0)
+        model, fixed = generator or self.generator, torch.Generator().manual_seed(0)
         noise = draw((_JUDGED_AT, *action.shape[1:]), fixed, action.device)
-        times = [(i + 0.5) / _JUDGED_AT for i in range(_JUDGED_AT)]
-        looked, squares = self.generator.look(self.encode(seen)), torch.zeros_like(action)
+        looked, squares = model.look(memory), torch.zeros_like(action)
         for i, one in enumerate(noise):
-            start, time = one.expand_as(action), action.new_full((len(action),), times[i])
-            predicted = self.generator(interpolate(start, action, time), time, looked)
+            start = one.expand_as(action)
+            time = action.new_full((len(action),), (i + 0.5) / _JUDGED_AT)
+            predicted = model(interpolate(start, action, time), time, looked)
             squares += (predicted - velocity(start, action)).square()
         return (squares / _JUDGED_AT).sqrt()
