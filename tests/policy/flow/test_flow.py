@@ -157,9 +157,7 @@ def test_its_noise_depends_on_seed_state_and_step_and_not_on_who_runs_beside(tmp
     def acts(slots: list[int], noise: tuple[int, int], step: int = 0) -> np.ndarray:
         controller = ChunkController(agent, ControllerConfig(replan=1), np.array(slots), noise)
         raw = {name: array[slots] for name, array in observations.items()}
-        for at in range(step + 1):
-            action = controller.act(at, raw)
-        return action
+        return [controller.act(at, raw) for at in range(step + 1)][-1]
 
     together = acts(list(range(ROWS)), (0, 0))
     assert len(np.unique(together[:, 0])) == ROWS
