@@ -19,9 +19,12 @@ demo: setup ## collect, train, rank, select, retrain, evaluate and report, on Li
 smoke: setup ## the same in miniature, to see that it works
 	.venv/bin/outtakes demo --recipe smoke
 
-# Every worker computes on one core; a file's tests share a worker, hence its fixtures.
+# Every worker computes on one core; a file's tests share a worker, hence its fixtures, and the
+# longest files come first (tests/conftest.py). Tests start many processes: the bytecode of what they
+# import is kept, whatever the caller's settings, as compiling it takes longer than they do.
 test: setup-tests ## run the tests
-	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses $(WORKERS) \
+		--dist loadfile --no-loadscope-reorder --durations 10
 
 bench: setup ## time everything beside its peers, into results/ and docs/performance.md
 	.venv/bin/python -m benchmarks

@@ -28,6 +28,20 @@ CHECKED = ("outtakes.data.batches", "outtakes.policy", "outtakes.selection")
 install_import_hook(CHECKED, f"{typechecking.__name__}.check")
 
 
+LONGEST_FIRST = (
+    *("experiments/test_study.py", "test_installation.py", "plugin/test_commands.py"),
+    *("sim/metaworld/test_metaworld.py", "sim/robosuite/test_tabletop.py", "review/test_page.py"),
+    *("test_tutorial.py", "sim/person/test_teleoperation.py", "experiments/test_screening.py"),
+)
+"""Test files that take longest: begun last, they would keep one worker busy and the others idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where frame caches live while the tests run."""

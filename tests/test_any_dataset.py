@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from outtakes.evaluation.recommendation import Recommendation
 from outtakes.policy.checkpoint import Checkpoint
 from tests.commands import done, fingerprint, in_own_process, refused
 from tests.data.test_skip_bad import spoil_action
@@ -159,10 +160,10 @@ def test_the_report_and_the_command_it_gives_read_the_same_data(arms: Path, tmp_
     called = done("triage", arms, *SHORT, "--count", "1", *flags, "--out", tmp_path, "--json")
     assert set(json.loads(called.out)["kept"]) > {0, 2, 4}
     done("report", tmp_path)
-    setup = json.loads((tmp_path / "setup.json").read_text(encoding="utf-8"))
-    outtakes, *words = shlex.split(setup["next_commands"][1])
-    assert outtakes == "outtakes"
-    done(*words, "--steps", "2", "--seeds", "0")
+    *_, train = Recommendation.load(tmp_path / "recommendation.json").commands
+    _, *words = shlex.split(train.line)
+    assert words[0] == "train"
+    done(*words)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The built wheel in an environment of its own: what it can do before any extra, and with LeRobot."""
+"""The built wheel in an environment of its own: without any extra, and beside LeRobot."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_base_install_answers_and_says_which_extra_a_verb_needs(environment:
     refused = run(environment, "outtakes", "triage", "anything")
     assert refused.returncode == 2
     assert refused.stderr == (
-        "outtakes: triage needs jinja2, pyarrow, scipy, not installed here: "
+        "outtakes: triage needs PIL, av, pyarrow, scipy, not installed here: "
         "pip install 'outtakes[data,report,statistics]'\n"
     )
 

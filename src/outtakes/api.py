@@ -24,19 +24,9 @@ from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.evaluation.statistics import SuccessRate, success_rate
-from outtakes.experiments import (
-    budgets,
-    datasets,
-    filming,
-    pipeline,
-    recipes,
-    reporting,
-    screening,
-    study,
-)
+from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
+from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
-from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
-from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
 from outtakes.experiments.datasets import (
     Prepared,
     ShortEpisodes,
@@ -46,12 +36,11 @@ from outtakes.experiments.datasets import (
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
-from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.runs import ROLLOUTS
-from outtakes.experiments.screening import Screening, ScreeningPlan
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
+from outtakes.experiments.ways import RANKED, SELECTED
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -67,17 +56,12 @@ from outtakes.selection import select as selecting
 from outtakes.selection.select import Selection
 
 __all__ = [
-    "Budgets",
-    "Cell",
     "Evaluated",
     "Lab",
     "Prepared",
     "Recipe",
-    "ScreeningPlan",
     "StudyPlan",
-    "SubsetPlan",
     "Triaged",
-    "cell",
     "check_policy",
     "chosen_rankers",
     "collect",
@@ -89,15 +73,12 @@ __all__ = [
     "load",
     "load_scores",
     "load_selection",
-    "measure_budgets",
-    "measure_usefulness",
     "needs_runs",
     "prepare",
     "rank",
     "recipe",
     "report",
     "run_study",
-    "screen",
     "select",
     "train",
     "train_prepared",
@@ -514,114 +495,18 @@ def triage_prepared(
 
 def demo(lab: Lab) -> Triaged:
     """The main job in simulation, from nothing to the report."""
-    study.demo(lab)
-    recommended, page = reporting.report_simulated(lab)
+    demonstration.demo(lab)
+    recommended, page = reporting.report_simulated(
+        lab, shown=demonstration.SHOWN, retrieving=RANKED
+    )
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     """The paper's experiments with controls: comparison by experiment, and the page."""
     comparisons = study.paper(lab, plan)
-    _, page = reporting.report_simulated(lab)
+    _, page = reporting.report_simulated(lab, shown=study.SHOWN, retrieving=SELECTED)
     return comparisons, page
-
-
-def cell(
-    lab: Lab,
-    successes: int,
-    *,
-    collection: int | None = None,
-    rollouts: int | None = None,
-    tuning: bool = False,
-) -> Cell:
-    """A cell of a study: so many successes and the failures of one collection.
-
-    Its runs are trained at a constant rate and act by averaged weights, so that their length is
-    free; its demonstrations have no images.
-
-    Args:
-        lab: the study's folder, and a recipe.
-        successes: how many, from the first.
-        collection: collection seed; the recipe's own, or one for tuning, when None.
-        rollouts: of every run; the recipe's when None.
-        tuning: roll out from initial states that nothing reported uses.
-
-    Raises:
-        ConfigError: when fewer successes were collected.
-    """
-    own = lab.recipe
-    seed = TUNING_COLLECTION if collection is None and tuning else collection
-    collect = replace(own.collect, cameras=(), seed=own.collect.seed if seed is None else seed)
-    recipe = any_length(replace(own, collect=collect, rollouts=rollouts or own.rollouts))
-    if tuning:
-        recipe = on_tuning_states(recipe)
-    return prepare_cell(replace(lab, recipe=recipe), successes)
-
-
-def screen(
-    lab: Lab,
-    plan: ScreeningPlan,
-    *,
-    successes: int,
-    replicates: int,
-    rollouts: int | None = None,
-    tuning: bool = False,
-) -> Screening:
-    """Rankers judged by the policies they make, over replicates; leaves `screening.json`.
-
-    Replicate r has collection seed r + 1 (or one for tuning), initial states of seed r, training
-    seeds of its own, and the folder `replicate-<r>`.
-
-    Args:
-        lab: the study's folder, and a recipe.
-        plan: which selections to train on.
-        successes: how many of each collection, from the first.
-        replicates: how many; those that were done before are only read.
-        rollouts: of every run; the recipe's when None.
-        tuning: on collections and initial states that nothing reported uses.
-
-    Raises:
-        ConfigError: when fewer successes or failures were collected than are asked for.
-        UnknownName: when there is no such ranker.
-    """
-    found = [
-        screening.screen(replicate(lab, number, successes, rollouts=rollouts, tuning=tuning), plan)
-        for number in range(replicates)
-    ]
-    rates = {name: tuple(own[name] for own in found) for name in found[0]} if found else {}
-    compared = Screening(rates)
-    compared.save(lab.out / screening.SCREENING)
-    return compared
-
-
-def replicate(
-    lab: Lab, number: int, successes: int, *, rollouts: int | None = None, tuning: bool = False
-) -> Cell:
-    """The cell of a replicate, which shares no demonstration, initial state or seed with others."""
-    recipe = lab.recipe
-    seeds = tuple(number * len(recipe.seeds) + seed for seed in recipe.seeds)
-    states = replace(recipe.states, seed=number)
-    own = replace(
-        lab,
-        recipe=replace(recipe, seeds=seeds, states=states),
-        out=lab.out / f"replicate-{number}",
-    )
-    collection = number + (TUNING_COLLECTION if tuning else 1)
-    return cell(own, successes, collection=collection, rollouts=rollouts, tuning=tuning)
-
-
-def measure_budgets(
-    cell: Cell, *, arms: Sequence[str] | None = None, lengths: Sequence[int] | None = None
-) -> Budgets:
-    """The learning curve of every way to train of a cell; leaves `budgets.json`.
-
-    Raises:
-        UnknownName: when there is no arm of a name.
-    """
-    lab, chosen = cell.lab, budgets.arms_of(cell, arms)
-    found = budgets.measure_budgets(lab, cell.demos, chosen, lengths=lengths or budgets.LENGTHS)
-    found.save(lab.out / budgets.BUDGETS)
-    return found
 
 
 def laboratory(

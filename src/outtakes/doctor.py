@@ -36,6 +36,8 @@ EXTRAS = {
     "hid": "operator",
     "pynput": "operator",
     "scipy": "statistics",
+    "dtaidistance": "rankers",
+    "sklearn": "rankers",
     "jinja2": "report",
     "numba": "sim",
     "PIL": "report",
@@ -263,7 +265,7 @@ def _draw() -> RendererProbe:
     from outtakes.sim.rendering import Renderer
 
     try:
-        renderer = Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), height=16, width=16)
+        renderer = Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"))
     except MachineError as error:
         return RendererProbe(error=error.what)
     from OpenGL import GL  # only now: it binds to the backend that the renderer chose

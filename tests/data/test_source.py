@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from outtakes.data.demo import Outcome
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
+from outtakes.evaluation.recommendation import Recommendation
 from tests.commands import done, fingerprint
 from tests.data.test_damage import edit_column, only
 from tests.data.varied import Camera, Robot, record
@@ -112,22 +110,19 @@ def test_half_a_pair_is_no_dataset(pair: Path) -> None:
         read_dataset(pair)
 
 
-def test_lerobot_merges_them_under_the_same_numbers(pair: Path, tmp_path: Path) -> None:
-    """So that the episodes to keep are those that `lerobot-train` takes from the merged dataset."""
+def test_a_triage_of_a_pair_gives_lerobot_one_dataset(pair: Path, tmp_path: Path) -> None:
     record_three = replace(FAILURES, lengths=(12, 9, 8))
     shutil.rmtree(pair / "failure")
     record(pair / "failure", record_three)
     out = tmp_path / "out"
     flags = ("--recipe", "smoke", "--steps", "2", "--chunk", "3", "--seeds", "0", "--cameras")
     done("triage", pair, *flags, "--count", "1", "--out", out)
-    setup = json.loads((out / "setup.json").read_text(encoding="utf-8"))
-    merge, train = (shlex.split(command) for command in setup["next_commands"][:2])
-    tool = Path(sys.executable).with_name(merge[0])
-    subprocess.run([tool, *merge[1:]], check=True, capture_output=True)
-    assert f"--dataset.root={out / 'merged'}" in train
-    both, merged = (
-        read_dataset(pair),
-        read_dataset(out / "merged", Reading(outcome_from="next.reward")),
-    )
-    for name in ("episode_indices", "starts", "state", "action"):
-        np.testing.assert_array_equal(getattr(both, name), getattr(merged, name))
+    _, export, train, _ = Recommendation.load(out / "recommendation.json").commands
+    done(*shlex.split(export.line)[1:])
+    exported = out / "export-successes" / "dataset"
+    assert f"--dataset.root={exported}" in shlex.split(train.line)
+    assert "--dataset.episodes" not in train.line
+    both, copy = read_dataset(pair), read_dataset(exported)
+    alone = both.subset(both.episodes(Outcome.SUCCESS))
+    for name in ("starts", "state", "action"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(copy, name))

@@ -12,10 +12,17 @@ import pytest
 from outtakes import api
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.experiments import replication
 from outtakes.experiments.budgets import Budgets, LearningCurve, arms_of, measure_budgets
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell
 from outtakes.experiments.pipeline import jobs_of
-from outtakes.experiments.random_subsets import USEFULNESS, load_usefulness, subsets_of
+from outtakes.experiments.random_subsets import (
+    USEFULNESS,
+    SubsetPlan,
+    load_usefulness,
+    measure_usefulness,
+    subsets_of,
+)
 from outtakes.experiments.recipes import SMOKE
 from outtakes.experiments.runs import ROLLOUTS, rollouts_of
 from outtakes.experiments.study_log import run_recorded
@@ -31,14 +38,14 @@ TINY = replace(
 
 
 def tiny_cell(out: Path, **changes) -> Cell:
-    return api.cell(api.laboratory(out, recipe=replace(TINY, **changes)), 2, tuning=True)
+    return replication.cell(api.laboratory(out, recipe=replace(TINY, **changes)), 2, tuning=True)
 
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
     """A cell whose budgets of two arms were measured at 4 and 8 steps."""
     cell = tiny_cell(tmp_path_factory.mktemp("cell") / "out")
-    api.measure_budgets(cell, arms=["act-s", "pb-kl-all"], lengths=[8, 4])
+    replication.measure_budgets(cell, arms=["act-s", "pb-kl-all"], lengths=[8, 4])
     return cell
 
 
@@ -65,11 +72,11 @@ def test_a_study_goes_on_from_its_log_without_the_runs(cell, tmp_path):
     out = tmp_path / "elsewhere"
     shutil.copytree(cell.lab.out, out, ignore=shutil.ignore_patterns("runs"))
     moved = replace(cell, lab=replace(cell.lab, out=out))
-    found = api.measure_budgets(moved, arms=["act-s", "pb-kl-all"], lengths=[4, 8])
+    found = replication.measure_budgets(moved, arms=["act-s", "pb-kl-all"], lengths=[4, 8])
     assert set(found.curves) == {"act-s", "pb-kl-all (nearest)", "pb-kl-all (mean)"}
     assert not (out / "runs").exists()
     # What is missing is added to what is there.
-    api.measure_budgets(moved, arms=["act-all"], lengths=[4, 8])
+    replication.measure_budgets(moved, arms=["act-all"], lengths=[4, 8])
     assert sorted(p.name for p in (out / "runs").iterdir()) == ["act-all"]
     arms = {r.arm for r in RolloutLog.load(out / ROLLOUTS).rollouts}
     assert arms == {f"{arm}@{n}" for arm in ("act-s", "act-all", "pb-kl-all") for n in (4, 8)}
@@ -81,14 +88,14 @@ def test_a_log_of_other_settings_is_refused(cell, tmp_path):
     recipe = replace(cell.lab.recipe, horizon=11)
     other = replace(cell, lab=replace(cell.lab, out=out, recipe=recipe))
     with pytest.raises(ArtifactError, match="act-s/seed-0 was recorded with other"):
-        api.measure_budgets(other, arms=["act-s"], lengths=[4, 8])
+        replication.measure_budgets(other, arms=["act-s"], lengths=[4, 8])
 
 
 def test_usefulness_grows_from_fewer_subsets_to_more(cell, tmp_path):
     lab = replace(cell.lab, out=tmp_path, recipe=replace(cell.lab.recipe, seeds=(0,)))
     own = replace(cell, lab=lab)
-    plan = api.SubsetPlan(size=1, subsets=5, steps=2)
-    found = api.measure_usefulness(own, plan)
+    plan = SubsetPlan(size=1, subsets=5, steps=2)
+    found = measure_usefulness(own, plan)
     assert found.episodes == tuple(cell.failures) and found.subsets == 5
     np.testing.assert_allclose(load_usefulness(tmp_path / USEFULNESS).effects, found.effects)
     assert subsets_of(own, replace(plan, subsets=7))[:5] == subsets_of(own, plan)
@@ -115,4 +122,4 @@ def test_what_cannot_be_measured_is_refused(cell):
     with pytest.raises(ConfigError, match="falls to 0"):
         measure_budgets(cell.lab, cell.demos, [falling])
     with pytest.raises(ConfigError, match="9 of 2 successes"):
-        api.cell(cell.lab, 9, tuning=True)
+        replication.cell(cell.lab, 9, tuning=True)

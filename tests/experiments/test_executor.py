@@ -20,6 +20,7 @@ from outtakes.experiments.runs import Job, do, train
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.sim.initial_states import InitialStates, Stream
 from tests.demos import make_demos, small_act, small_train
+from tests.experiments.conftest import Finished
 
 DEMOS = make_demos()
 
@@ -107,6 +108,18 @@ def test_a_job_is_small_whatever_the_dataset(ref, tmp_path: Path) -> None:
     )
     assert len(pickle.dumps(replace(many, evaluation=evaluation))) < 2000
     assert pickle.loads(pickle.dumps(many)) == many
+
+
+def test_every_run_is_told_with_the_rates_it_came_to(finished: Finished) -> None:
+    rollouts = finished.folder.rollouts.rollouts
+    told = [words for words in finished.told.words if ", seed " in words]
+    for arm in {r.arm for r in rollouts}:
+        for seed in (0, 1):
+            own = [r for r in rollouts if (r.arm, r.seed) == (arm, seed)]
+            won = {r.treatment: [q.success for q in own if q.treatment == r.treatment] for r in own}
+            rates = ", ".join(f"{name} {sum(w) / len(w):.0%}" for name, w in won.items())
+            assert told.count(f"train and roll out, seed {seed}: {rates}") == 1
+    assert len(told) == 12
 
 
 def test_nothing_to_run_is_refused() -> None:

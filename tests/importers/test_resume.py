@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from outtakes.errors import DatasetError, MachineError
-from outtakes.importers.convert import PART, import_dataset
+from outtakes.importers import convert
+from outtakes.importers.convert import import_dataset
 from outtakes.importers.open import open_source
 from outtakes.importers.options import ImportOptions
 from outtakes.importers.robomimic import RobomimicFile
@@ -21,8 +23,12 @@ from tests.commands import SCRIPT, fingerprint
 from tests.disk import full_after
 from tests.importers.robomimic_files import opened, write_demos
 
-LENGTHS = (4,) * (2 * PART + 3)
+PART = 3
+"""Demonstrations of a part, here."""
+LENGTHS = (4,) * (2 * PART + 2)
 """Two whole parts and a short one."""
+OF_A_PROCESS = convert.PART
+"""Demonstrations of a part elsewhere."""
 
 
 class Stopped(Exception):
@@ -46,6 +52,13 @@ class Stopping:
             raise Stopped
         self.count += 1
         return self.source.read(demo)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_parts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "PART", PART)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +107,11 @@ def test_a_stopped_import_ends_as_an_unbroken_one(
 
 
 def test_a_killed_process_leaves_nothing_that_passes_for_whole(
-    many: Path, unbroken: dict[Path, object], tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    root = tmp_path / "dataset"
+    monkeypatch.setattr(convert, "PART", OF_A_PROCESS)
+    many = write_demos(tmp_path / "demos.hdf5", lengths=(4,) * (2 * OF_A_PROCESS + 3))
+    root, unbroken = tmp_path / "dataset", tmp_path / "unbroken"
     process = subprocess.Popen(
         [SCRIPT, "import", many, "--out", root, "--json"], stderr=subprocess.DEVNULL
     )
@@ -109,15 +124,16 @@ def test_a_killed_process_leaves_nothing_that_passes_for_whole(
     assert first.exists() and not root.exists()
     again = source_of(many)
     run(again, many, root)
-    assert again.count < len(LENGTHS)
-    assert files(root) == unbroken
+    assert again.count <= OF_A_PROCESS + 3
+    run(source_of(many), many, unbroken)
+    assert files(root) == files(unbroken)
 
 
 def test_parts_of_other_data_are_not_taken(many: Path, tmp_path: Path):
     path, root = tmp_path / "demos.hdf5", tmp_path / "dataset"
     path.write_bytes(many.read_bytes())
     with pytest.raises(Stopped):
-        run(source_of(path, "demo_12"), path, root)
+        run(source_of(path, f"demo_{PART + 1}"), path, root)
     with pytest.raises(DatasetError, match=r"unfinished import.*\.dataset\.import"):
         run(source_of(path), path, root, ImportOptions(reward_threshold=2.0))
     with opened(path) as file:
@@ -128,17 +144,17 @@ def test_parts_of_other_data_are_not_taken(many: Path, tmp_path: Path):
 
 
 def test_damage_met_on_the_way_may_be_skipped_on_resuming(many: Path, tmp_path: Path):
-    path, root = tmp_path / "demos.hdf5", tmp_path / "dataset"
+    path, root, bad = tmp_path / "demos.hdf5", tmp_path / "dataset", f"demo_{PART + 1}"
     path.write_bytes(many.read_bytes())
     with opened(path) as file:
-        file["data/demo_14/actions"][1, 2] = np.nan
+        file[f"data/{bad}/actions"][1, 2] = np.nan
     with pytest.raises(DatasetError, match="NaN or infinity at frame 1"):
         run(source_of(path), path, root)
     again, options = source_of(path), ImportOptions()
     manifest = import_dataset(again, path, root, options, skip_bad=True)
     assert again.count == len(LENGTHS) - PART
-    assert [entry.demo for entry in manifest.skipped] == ["demo_14"]
-    assert [entry.demo for entry in manifest.imported].index("demo_15") == 14
+    assert [entry.demo for entry in manifest.skipped] == [bad]
+    assert [entry.demo for entry in manifest.imported][PART + 1] == f"demo_{PART + 2}"
 
 
 def test_a_part_of_bad_demonstrations_alone(many: Path, tmp_path: Path):

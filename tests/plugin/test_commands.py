@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.commands import done
+from tests.plugin.forks import call
 from tests.plugin.simulated_arm.simulated_arm import ACTION
 
 STATE, IMAGE = "observation.state", "observation.images.overhead"
@@ -36,26 +35,21 @@ TINY = (
     "--policy.dropout=0",
     "--policy.use_vae=false",
 )
-REPOSITORY = Path(__file__).parents[2]
 
 
-def lerobot(command: str, *arguments: object, home: Path) -> str:
-    """Call a command of LeRobot's in a process of its own; what it logged."""
-    finished = subprocess.run(
-        [Path(sys.executable).with_name(f"lerobot-{command}"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env=os.environ
-        | {
-            "HF_LEROBOT_HOME": str(home / "lerobot"),
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": str(REPOSITORY),
-        },
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return finished.stderr
+@pytest.fixture(scope="module", autouse=True)
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """LeRobot finds nothing of the user's, and no hub."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_LEROBOT_HOME", str(tmp_path_factory.mktemp("lerobot")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+def lerobot(command: str, *arguments: object, home: Path) -> None:
+    """Call a command of LeRobot's, which must succeed."""
+    status, logged = call(command, [*map(str, arguments)], home=home)
+    assert status == 0, logged[-3000:]
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.special import digamma
+from scipy.stats import spearmanr
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from outtakes.data.normalize import Moments
 from outtakes.errors import DatasetError
 from outtakes.ranking.chance import RandomRanker
 from outtakes.ranking.coverage import CoverageRanker, GreedyCoverageRanker
+from outtakes.ranking.information import InformationRanker, information
 from outtakes.ranking.length import LengthRanker
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.neighbours import NeighboursRanker
+from outtakes.ranking.quality import QualityRanker, folds_of
 from outtakes.ranking.ranker import DatasetRanker, ranker, rankers
 from outtakes.ranking.smoothness import SmoothnessRanker, spectral_arc_length
+from outtakes.ranking.warping import WarpingRanker, warped_distances
 from tests.demos import make_demos
 from tests.ranking.toy import moved, of_paths, score, slowed
 
@@ -26,7 +32,13 @@ ALL = [
     if isinstance(found, DatasetRanker) and found.measure.needs is Needs.DATASET
 ]
 KEYS = [found.measure.key for found in ALL]
-LENGTH_FREE = [found for found in ALL if found.measure.key not in ("length", "smoothness")]
+LENGTH_FREE = [
+    found
+    for found in ALL
+    if found.measure.key in ("coverage", "coverage-greedy", "neighbours", "random")
+]
+BY_PLACE = ("random", "quality", "information")
+"""They draw by place or by index."""
 
 
 def line(start: float, steps: int = 20, aside: float = 0.0) -> np.ndarray:
@@ -48,7 +60,7 @@ def test_every_failure_is_scored_whatever_the_order(found):
     demos = make_demos(4, 5, length=(12, 20))
     here = score(found, demos)
     assert list(here) == demos.episode_indices[~demos.successes].tolist()
-    if found.measure.key != "random":  # which goes by the index
+    if found.measure.key not in BY_PLACE:
         order = np.random.default_rng(0).permutation(9)
         there = score(found, moved(demos, order))
         back = {int(demos.episode_indices[order[e // 2]]): value for e, value in there.items()}
@@ -167,3 +179,118 @@ def test_a_random_number_depends_on_seed_and_episode_alone():
     fewer = demos.subset([*demos.episode_indices[demos.successes].tolist(), 6])
     assert score(RandomRanker(), fewer) == {6: found[6]}
     assert score(RandomRanker(1), demos) != found
+
+
+def plain_warping(a: np.ndarray, b: np.ndarray) -> float:
+    """Dynamic time warping by its recursion."""
+    cost = np.full((len(a) + 1, len(b) + 1), np.inf)
+    cost[0, 0] = 0
+    for i, x in enumerate(a, start=1):
+        for j, y in enumerate(b, start=1):
+            before = min(cost[i - 1, j], cost[i, j - 1], cost[i - 1, j - 1])
+            cost[i, j] = before + np.square(x - y).sum()
+    return float(np.sqrt(cost[-1, -1]))
+
+
+def test_warped_distances_are_those_of_the_recursion():
+    rng = np.random.default_rng(0)
+    some, others = rng.normal(size=(3, 7, 2)), rng.normal(size=(2, 7, 2))
+    expected = [[plain_warping(a, b) for b in others] for a in some]
+    assert np.allclose(warped_distances(some, others), expected)
+
+
+def test_warping_knows_order_and_not_pace():
+    there, pace = line(0, 50), np.linspace(0, 1, 80) ** 2
+    slow = np.stack([pace, np.zeros(80)], axis=1)
+    back = there[::-1]
+    demos = of_paths([there, line(0, 30)], [slow, back])
+    warped, near = score(WarpingRanker(), demos), score(NeighboursRanker(), demos)
+    assert warped[2] < 0.1 * warped[3]
+    assert near[2] == pytest.approx(near[3], abs=0.02)
+    found = WarpingRanker(k=1).score(demos)
+    assert found.distances is not None
+    assert np.allclose(found.distances.min(axis=1), found.values)
+
+
+def test_half_the_speed_hardly_moves_what_is_resampled():
+    demos = make_demos(6, 6, length=(30, 40))
+    smooth = replace(
+        demos, state=np.cumsum(demos.state, axis=0) / 3, environment_state=demos.state[:, :0]
+    )
+    for found in (WarpingRanker(), QualityRanker(folds=3)):
+        here, there = score(found, smooth), score(found, slowed(smooth))
+        assert spearmanr(list(here.values()), list(there.values())).statistic > 0.8
+
+
+def test_quality_is_the_probability_of_what_was_held_out():
+    demos = make_demos(4, 4, length=(25, 26))
+    seen, fold = standardised(demos), folds_of(demos.successes, 2, 0)
+    assert sorted(zip(fold, demos.successes, strict=True)) == [
+        (f, s) for f in (0, 1) for s in (False, False, True, True)
+    ]
+    expected = {}
+    for i in np.flatnonzero(~demos.successes):
+        known = [j for j in range(8) if fold[j] != fold[i]]
+        tree = HistGradientBoostingClassifier(
+            max_iter=50,
+            max_leaf_nodes=15,
+            l2_regularization=1.0,
+            early_stopping=False,
+            class_weight="balanced",
+            random_state=0,
+        )
+        tree.fit(np.concatenate([seen[j] for j in known]), np.repeat(demos.successes[known], 25))
+        expected[int(demos.episode_indices[i])] = tree.predict_proba(seen[i])[:, 1].mean()
+    assert score(QualityRanker(folds=2), demos) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_failure_that_looks_like_success_has_quality():
+    sides = [line(0, 25, aside=side) for side in (0.0, 0.02, 0.04, 0.06)]
+    failures = [line(0, 25, aside=side) for side in (1.0, 1.02, 1.04)]
+    half = np.concatenate([line(0, 25, aside=0.03)[:13], line(0, 25, aside=1.03)[13:]])
+    found = score(QualityRanker(folds=2), of_paths(sides, [*failures, half]))
+    assert max(found, key=found.__getitem__) == 7
+    assert max(found[e] for e in (4, 5, 6)) < 0.2 < found[7] < 0.9
+
+
+def plain_information(x: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
+    """Kraskov's first estimator, sample by sample."""
+    found = []
+    for i in range(len(x)):
+        to_x = np.abs(np.delete(x, i, axis=0) - x[i]).max(axis=1)
+        to_y = np.abs(np.delete(y, i, axis=0) - y[i]).max(axis=1)
+        radius = np.sort(np.maximum(to_x, to_y))[k - 1]
+        near = [np.count_nonzero(to < radius) for to in (to_x, to_y)]
+        found.append(digamma(k) + digamma(len(x)) - digamma(near[0] + 1) - digamma(near[1] + 1))
+    return np.array(found)
+
+
+def test_information_is_kraskovs_estimate():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 2))
+    expected = np.mean([plain_information(x, y, k) for k in (2, 5)], axis=0)
+    assert np.allclose(information(x, y, (2, 5, 60)), expected)
+    assert np.array_equal(information(x[:2], y[:2], (5, 6)), [0, 0])
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, 0.9])
+def test_information_of_a_gaussian_is_known(correlation):
+    rng = np.random.default_rng(1)
+    x, noise = rng.normal(size=(2, 1500, 1))
+    y = correlation * x + np.sqrt(1 - correlation**2) * noise
+    found = information(x, y, (5, 6, 7)).mean()
+    assert found == pytest.approx(-0.5 * np.log(1 - correlation**2), abs=0.07)
+
+
+def test_failures_whose_actions_follow_from_what_they_see_have_information():
+    demos = make_demos(6, 6, length=(30, 40))
+    action, failures = demos.action.copy(), np.flatnonzero(~demos.successes)
+    rng = np.random.default_rng(0)
+    for i in range(len(demos)):
+        rows = slice(demos.starts[i], demos.starts[i] + demos.lengths[i])
+        wild = i in failures[:3]
+        action[rows] = rng.normal(size=action[rows].shape) if wild else demos.state[rows, :2]
+    found = score(InformationRanker(), replace(demos, action=action, fps=2.0))
+    assert set(sorted(found, key=found.__getitem__)[:3]) == set(
+        demos.episode_indices[failures[:3]].tolist()
+    )

@@ -41,7 +41,7 @@ class Demo(Overrides):
 class Triage(Trains):
     """Rank and select the failures of your own dataset, and report; needs no simulator."""
 
-    needs = ("jinja2", "pyarrow", "scipy")
+    needs = ("PIL", "av", "jinja2", "pyarrow", "scipy")
 
     out: Path = Path("outtakes-triage")
     """Folder for everything."""
@@ -86,7 +86,7 @@ def _tell(
 class Report(Verb):
     """Write the report of an experiment's folder again."""
 
-    needs = ("jinja2", "pyarrow", "scipy")
+    needs = ("PIL", "av", "jinja2", "pyarrow", "scipy")
 
     out: Annotated[Positional[Path], arg(metavar="DIR")]
     """Folder of a demo, triage or study."""

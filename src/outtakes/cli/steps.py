@@ -62,12 +62,14 @@ class Rank(Reads):
 
     source: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN [RUN ...]|DATASET")]
     """Run folders, one a seed: by attention of act-pb, by action-error of any policy that was
-    trained on the successes alone; for several rankers all that they need. Or a dataset, by what
+    trained on the successes alone, by influence on some of them; for several rankers all that
+    they need. Or a dataset, by what
     needs no run."""
     by: str = "attention"
-    """What to rank by: attention (the paper's), attention-rank or action-error, by runs; coverage,
-    coverage-greedy, neighbours, smoothness, length or random, by the dataset alone; or another
-    package's ranker. Several as NAME[=WEIGHT],... rank by the mean of their ranks."""
+    """What to rank by: attention (the paper's), attention-rank, action-error or influence, by runs;
+    coverage, coverage-greedy, neighbours, dtw, quality, information, smoothness, length or random,
+    by the dataset alone; or another package's ranker. Several as NAME[=WEIGHT],... rank by the mean
+    of their ranks."""
     out: Path = Path("scores.json")
     """File to write."""
     dataset: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
@@ -12,7 +12,8 @@ from outtakes.cli.verb import Overrides
 from outtakes.console import Console
 
 if TYPE_CHECKING:
-    from outtakes.api import Cell, Lab
+    from outtakes.api import Lab
+    from outtakes.experiments.cell import Cell
 
 
 @dataclass(kw_only=True)
@@ -78,9 +79,9 @@ class OnCell(OnTask):
 
     def cell(self, console: Console, *, tuning: bool) -> Cell:
         """The cell; of tuning, on demonstrations and initial states that nothing reports."""
-        from outtakes import api
+        from outtakes.experiments import replication
 
-        return api.cell(
+        return replication.cell(
             self.laboratory(console),
             self.successes,
             collection=self.collection,
@@ -100,9 +101,9 @@ class StudyBudgets(OnCell):
 
     def run(self, console: Console) -> None:
         """Measure what is missing and print the curves."""
-        from outtakes import api
+        from outtakes.experiments import replication
 
-        found = api.measure_budgets(
+        found = replication.measure_budgets(
             self.cell(console, tuning=True), arms=self.arms, lengths=self.lengths
         )
         curves = {
@@ -123,12 +124,12 @@ class StudyUsefulness(OnCell):
 
     def run(self, console: Console) -> None:
         """Retrain what is missing and print what failures are worth."""
-        from outtakes import api
+        from outtakes.experiments.random_subsets import SubsetPlan, measure_usefulness
 
         cell = self.cell(console, tuning=True)
         steps = cell.lab.recipe.train.steps
-        plan = api.SubsetPlan(size=self.size, subsets=self.subsets, steps=steps)
-        found = api.measure_usefulness(cell, plan)
+        plan = SubsetPlan(size=self.size, subsets=self.subsets, steps=steps)
+        found = measure_usefulness(cell, plan)
         worth = sorted(zip(found.effects, found.episodes, strict=True), reverse=True)
         lines = [f"  episode {episode}: {100 * effect:+.1f} points" for effect, episode in worth]
         console.result(
@@ -142,8 +143,27 @@ class StudyUsefulness(OnCell):
 
 
 @dataclass(kw_only=True)
-class StudyRankers(OnTask):
-    """Rankers judged by the policies they make, over replicates with collections of their own."""
+class OnReplicates(OnTask):
+    """What studies take that are repeated on collections of their own."""
+
+    successes: int = 10
+    """Successes beside the failures: the first so many of each collection."""
+    replicates: int = 8
+    """Collections, each with initial states and training seeds of its own."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+    tuning: bool = False
+    """On collections and initial states that nothing reported uses."""
+
+    def repeated(self) -> dict[str, Any]:
+        """These settings."""
+        names = ("successes", "replicates", "rollouts", "tuning")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(kw_only=True)
+class StudyRankers(OnReplicates):
+    """Rankers judged by the policies they make: each one's choice of failures against chance."""
 
     by: tuple[str, ...] = ("attention", "coverage", "action-error")
     """Rankers; several joined by commas count as one."""
@@ -153,43 +173,90 @@ class StudyRankers(OnTask):
     """How many failures to keep."""
     draws: int = 2
     """Random selections of each size."""
-    successes: int = 10
-    """Successes beside the failures."""
-    replicates: int = 8
-    """Collections, each with initial states and training seeds of its own."""
-    rollouts: int | None = None
-    """Rollouts of every seed of every arm; the recipe's when not given."""
     steps_none: int | None = None
     """Training length with no failures, as tuned; the recipe's when not given."""
     steps_some: int | None = None
     """Training length with some failures."""
     steps_all: int | None = None
     """Training length with all failures."""
-    tuning: bool = False
-    """On collections and initial states that nothing reported uses."""
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
-        from outtakes import api
+        from outtakes.experiments.replication import screen
+        from outtakes.experiments.screening import ScreeningPlan, at_random
 
         lengths = {"none": self.steps_none, "some": self.steps_some, "all": self.steps_all}
-        plan = api.ScreeningPlan(
+        plan = ScreeningPlan(
             rankers=self.by,
             counts=self.counts,
             ends=self.keep,
             draws=self.draws,
             steps={name: steps for name, steps in lengths.items() if steps is not None},
         )
-        found = api.screen(
-            self.laboratory(console),
-            plan,
-            successes=self.successes,
-            replicates=self.replicates,
-            rollouts=self.rollouts,
-            tuning=self.tuning,
+        found = screen(self.laboratory(console), plan, **self.repeated())
+        table = found.table(at_random(found), title="Failures kept", than="as many at random")
+        console.result(table, {"rates": dict(found.rates)})
+
+
+@dataclass(kw_only=True)
+class StudyWays(OnReplicates):
+    """Ways to use all failures, each trained as long as was tuned, against the successes alone."""
+
+    budgets: Path
+    """`budgets.json` of the same task and number of successes."""
+    arms: tuple[str, ...] | None = None
+    """Which ways, for example act-s act-all; all that were tuned when not given."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.budgets import Budgets
+        from outtakes.experiments.comparing import against_successes
+        from outtakes.experiments.replication import compare_ways
+
+        tuned = Budgets.load(self.budgets)
+        found = compare_ways(self.laboratory(console), tuned, arms=self.arms, **self.repeated())
+        against = against_successes(found)
+        best = next(iter(against.values()), "")
+        table = found.table(against, title="Way to train", than=best)
+        console.result(table, {"rates": dict(found.rates)})
+
+
+@dataclass(kw_only=True)
+class StudyWorth(OnTask):
+    """What failures are worth in demonstrations: success by the number of successes."""
+
+    numbers: tuple[int, ...] = (5, 10, 20, 30, 50, 100)
+    """Numbers of successes, with the failures and without."""
+    steps_without: tuple[int, ...] | None = None
+    """Training length for each number without failures, as tuned; the recipe's when not given."""
+    steps_with: tuple[int, ...] | None = None
+    """Training length for each number with them."""
+    replicates: int = 8
+    """Collections, each with initial states and training seeds of its own."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.replication import measure_worth
+        from outtakes.experiments.worth import WorthPlan, replaced, with_against_without
+
+        plan = WorthPlan(self.numbers, self.steps_without, self.steps_with)
+        lab = self.laboratory(console)
+        collect = replace(lab.recipe.collect, successes=max(self.numbers))
+        lab = replace(lab, recipe=replace(lab.recipe, collect=collect))
+        found = measure_worth(lab, plan, replicates=self.replicates, rollouts=self.rollouts)
+        table = found.table(with_against_without(plan), title="Trained on", than="without failures")
+        worths = [replaced(found, plan, number) for number in self.numbers]
+        lines = [
+            f"Beside {w.number} successes the failures are worth {w.more:.0f} more "
+            f"({w.low:.0f} to {w.high:.0f})."
+            for w in worths
+        ]
+        console.result(
+            "\n".join([table, "", *lines]),
+            {"rates": dict(found.rates), "worth": [w.as_json() for w in worths]},
         )
-        rates = {name: list(own) for name, own in found.rates.items()}
-        console.result(found.table(), {"rates": rates})
 
 
 _STUDIES = (
@@ -197,6 +264,8 @@ _STUDIES = (
     | Annotated[StudyBudgets, subcommand("budgets")]
     | Annotated[StudyUsefulness, subcommand("usefulness")]
     | Annotated[StudyRankers, subcommand("rankers")]
+    | Annotated[StudyWays, subcommand("ways")]
+    | Annotated[StudyWorth, subcommand("worth")]
 )
 
 
@@ -204,6 +273,7 @@ _STUDIES = (
 class Study:
     """Experiments that take hours; each can be stopped, and goes on where it was."""
 
+    needs = OnTask.needs
     which: OmitArgPrefixes[OmitSubcommandPrefixes[_STUDIES]]
     """Which study."""
 

@@ -12,12 +12,17 @@ number of runs, more replicates of fewer seeds give the shorter interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from outtakes.errors import ArtifactError
+from outtakes.evaluation.statistics import holm
+from outtakes.files import load_json, write_json
+
+_KIND, _VERSION = "replicates", 1
 
 
 @dataclass(frozen=True)
@@ -25,18 +30,18 @@ class ReplicatedMean:
     """A mean over replicates, in the unit of the values."""
 
     mean: float
-    low: float
-    """Of the 95 % interval; NaN with a single replicate."""
-    high: float
-    p: float
-    """Two-sided, of a mean of 0; NaN with a single replicate."""
+    low: float | None
+    """Of the 95 % interval; None with a single replicate."""
+    high: float | None
+    p: float | None
+    """Two-sided, of a mean of 0; None with a single replicate."""
     n: int
     """Replicates."""
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval leaves 0 out."""
-        return self.low > 0 or self.high < 0
+        return self.p is not None and self.p < 0.05
 
 
 def replicated_mean(values: Sequence[float]) -> ReplicatedMean:
@@ -54,8 +59,97 @@ def replicated_mean(values: Sequence[float]) -> ReplicatedMean:
     from scipy.stats import t
 
     if n == 1:
-        return ReplicatedMean(mean, np.nan, np.nan, np.nan, 1)
+        return ReplicatedMean(mean, None, None, None, 1)
     error = float(np.std(values, ddof=1)) / np.sqrt(n)
     margin = float(t.ppf(0.975, n - 1)) * error
     p = 2 * float(t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
     return ReplicatedMean(mean, mean - margin, mean + margin, p, n)
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """What each arm reached in each replicate.
+
+    Raises:
+        ArtifactError: when arms have different numbers of replicates.
+    """
+
+    rates: Mapping[str, tuple[float, ...]]
+    """Arm -> success rate in each replicate, 0 to 1, over its seeds and initial states."""
+
+    def __post_init__(self) -> None:
+        if len({len(rates) for rates in self.rates.values()}) > 1:
+            raise ArtifactError(
+                "arms with different numbers of replicates", remedy="run the study to its end"
+            )
+
+    @staticmethod
+    def of(found: Sequence[Mapping[str, float]]) -> Replicates:
+        """From the rates of each replicate, which all have the same arms."""
+        return Replicates({name: tuple(own[name] for own in found) for name in found[0]})
+
+    def mean(self, name: str) -> ReplicatedMean:
+        """Success rate of an arm."""
+        return replicated_mean(self.rates[name])
+
+    def gain(self, name: str, over: str) -> ReplicatedMean:
+        """How much more one arm reaches than another, paired by replicate."""
+        return replicated_mean(np.subtract(self.rates[name], self.rates[over]).tolist())
+
+    def table(self, against: Mapping[str, str], *, title: str, than: str) -> str:
+        """In Markdown, in % and points, the best first.
+
+        Args:
+            against: arm -> the arm it is compared with; their p are adjusted for how many there
+                are (Holm).
+            title: of the arms.
+            than: what they are compared with, for people.
+        """
+        gains = {name: self.gain(name, over) for name, over in against.items()}
+        p_values = {name: gain.p for name, gain in gains.items() if gain.p is not None}
+        adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        lines = [
+            f"| {title} | Success, % (95 % interval) | More than {than}, points | p (Holm) |",
+            "|---|---|---|---|",
+        ]
+        for name in sorted(self.rates, key=lambda n: -self.mean(n).mean):
+            gain = gains.get(name)
+            more = _interval(gain, signed=True) if gain else ""
+            p = f"{adjusted[name]:.3f}" if name in adjusted else ""
+            lines.append(f"| {name} | {_interval(self.mean(name))} | {more} | {p} |")
+        return "\n".join(lines)
+
+    def save(self, path: Path, against: Mapping[str, str]) -> None:
+        """Write the rates, and what they come to."""
+        content = {
+            "rates": {name: list(rates) for name, rates in self.rates.items()},
+            "means": {name: asdict(self.mean(name)) for name in self.rates},
+            "gains": {
+                name: {"over": over, **asdict(self.gain(name, over))}
+                for name, over in against.items()
+            },
+        }
+        write_json(path, _KIND, _VERSION, content)
+
+    @staticmethod
+    def load(path: Path) -> Replicates:
+        """Read the rates.
+
+        Raises:
+            ArtifactError: when the file is missing, damaged or of another version.
+        """
+        return load_json(
+            path,
+            _KIND,
+            _VERSION,
+            lambda content: Replicates({n: tuple(r) for n, r in content["rates"].items()}),
+            remedy="run the study again",
+        )
+
+
+def _interval(found: ReplicatedMean, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    mean = f"{100 * found.mean:{sign}.1f}"
+    if found.low is None or found.high is None:
+        return mean
+    return f"{mean} ({100 * found.low:{sign}.1f} to {100 * found.high:{sign}.1f})"

@@ -18,7 +18,6 @@ from outtakes.experiments.present import present
 from outtakes.experiments.runs import ROLLOUTS, run_folder
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.triage import arms_of
-from outtakes.experiments.ways import BASELINE, RANKED, SELECTED
 from outtakes.report.html import PAGE, write_report
 from outtakes.selection.select import Selection
 
@@ -32,15 +31,22 @@ def report_folder(out: Path) -> Path:
     return write_report(present(Folder(out)), out)
 
 
-def report_simulated(lab: Lab) -> tuple[Recommendation, Path]:
-    """Film rollouts of the demo's or study's arms and write its report: what it says, and where."""
+def report_simulated(
+    lab: Lab, *, shown: Sequence[tuple[str, str]], retrieving: str
+) -> tuple[Recommendation, Path]:
+    """Film rollouts of the demo's or study's arms and write its report: what it says, and where.
+
+    Args:
+        lab: the experiment.
+        shown: arms and their steering, whose rollouts are filmed side by side.
+        retrieving: the arm with parametric bias of which it is shown which success steered it.
+    """
     log, seed = RolloutLog.load(lab.out / ROLLOUTS), lab.recipe.seeds[0]
     if not (lab.out / FILMS).exists():
-        shown = ((BASELINE, ""), (RANKED, "nearest"), (SELECTED, "mean"))
         actors = [Actor(arm, run_folder(lab.out, arm, seed), how) for arm, how in shown]
         with lab.timed("film"):
             film(lab, log, actors, count=lab.recipe.filmed)
-    map_retrieval(lab, log, SELECTED, "nearest")
+    map_retrieval(lab, log, retrieving, "nearest")
     with lab.timed("report"):
         folder = Folder(lab.out)
         recommended = write_advice(

@@ -8,22 +8,19 @@ repeated in replicates, each with demonstrations, initial states and training se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from outtakes.evaluation.replicates import ReplicatedMean, replicated_mean
+from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.evaluation.statistics import holm
 from outtakes.experiments.arm import Arm
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.study_log import run_recorded
-from outtakes.experiments.triage import ranking_arms
-from outtakes.files import write_json
+from outtakes.experiments.triage import ranking_jobs
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.ranking.combination import Part, parse, rank_by, runs_for
+from outtakes.ranking.combination import parse, rank_by, runs_for
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import select
 
@@ -49,61 +46,12 @@ class ScreeningPlan:
     the recipe's when None."""
 
 
-@dataclass(frozen=True)
-class Screening:
-    """What policies reach with each selection."""
-
-    rates: Mapping[str, tuple[float, ...]]
-    """Selection ("none", "all", "random 15", "coverage best 15", ...) -> success rate in each
-    replicate, over its seeds and initial states, and draws where it is random."""
-
-    def mean(self, name: str) -> ReplicatedMean:
-        """Success rate of a selection over replicates."""
-        return replicated_mean(self.rates[name])
-
-    def gain(self, name: str, over: str) -> ReplicatedMean:
-        """How much more one selection brings than another, paired by replicate."""
-        return replicated_mean(np.subtract(self.rates[name], self.rates[over]).tolist())
-
-    def chosen(self) -> dict[str, str]:
-        """Selection by a ranker -> the random one of its size."""
-        sizes = [name for name in self.rates if name.startswith(f"{RANDOM} ")]
-        by_size = {name.rpartition(" ")[2]: name for name in sizes}
-        others = [name for name in self.rates if name not in (*sizes, NONE, ALL)]
-        return {name: by_size[name.rpartition(" ")[2]] for name in others}
-
-    def table(self) -> str:
-        """In Markdown, in % and points, the best first; p is adjusted for the selections (Holm)."""
-        gains = {name: self.gain(name, over) for name, over in self.chosen().items()}
-        known = [name for name, gain in gains.items() if gain.n > 1]
-        adjusted = dict(zip(known, holm([gains[name].p for name in known]), strict=True))
-        lines = [
-            "| Failures kept | Success, % (95 % interval) | Than at random, points | p (Holm) |",
-            "|---|---|---|---|",
-        ]
-        for name in sorted(self.rates, key=lambda n: -self.mean(n).mean):
-            gain = gains.get(name)
-            than = _interval(gain, signed=True) if gain else ""
-            p = f"{adjusted[name]:.3f}" if name in adjusted else ""
-            lines.append(f"| {name} | {_interval(self.mean(name))} | {than} | {p} |")
-        return "\n".join(lines)
-
-    def save(self, path: Path) -> None:
-        """Write `screening.json`."""
-        content = {
-            "rates": {name: list(rates) for name, rates in self.rates.items()},
-            "means": {name: asdict(self.mean(name)) for name in self.rates},
-            "gains": {name: asdict(self.gain(name, o)) for name, o in self.chosen().items()},
-        }
-        write_json(path, "screening", 1, content)
-
-
-def _interval(found: ReplicatedMean, *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    mean = f"{100 * found.mean:{sign}.1f}"
-    if found.n == 1:
-        return mean
-    return f"{mean} ({100 * found.low:{sign}.1f} to {100 * found.high:{sign}.1f})"
+def at_random(found: Replicates) -> dict[str, str]:
+    """Selection by a ranker -> the random one of its size."""
+    sizes = [name for name in found.rates if name.startswith(f"{RANDOM} ")]
+    by_size = {name.rpartition(" ")[2]: name for name in sizes}
+    others = [name for name in found.rates if name not in (*sizes, NONE, ALL)]
+    return {name: by_size[name.rpartition(" ")[2]] for name in others}
 
 
 def screen(cell: Cell, plan: ScreeningPlan) -> Mapping[str, float]:
@@ -123,22 +71,19 @@ def rank_all(cell: Cell, names: Sequence[str]) -> dict[str, Scores]:
     lab, rankings = cell.lab, {}
     paths = {name: lab.out / "scores" / f"{name}.json" for name in names}
     parts = {name: parse(name) for name in names if not paths[name].exists()}
-    arms = ranking_arms(lab, cell.demos, [part for own in parts.values() for part in own])
-    jobs = jobs_of(lab, arms, lab.recipe.seeds, cell.demos)
+    jobs = ranking_jobs(lab, cell.demos, [part for own in parts.values() for part in own])
     if jobs:
         run_jobs(lab, jobs, stage="train for ranking")
     runs = [Checkpoint.load(job.run) for job in jobs]
     for name in names:
         if name in parts:
             lab.say(len(rankings), len(names), f"rank by {name}")
-            scores = rank_by(parts[name], _runs_for(parts[name], runs), cell.demos)
+            own = parts[name]
+            fitting = runs_for(own[0].ranker, runs, cell.demos) if len(own) == 1 else runs
+            scores = rank_by(own, fitting, cell.demos, device=lab.device)
             scores.save(paths[name])
         rankings[name] = Scores.load(paths[name])
     return rankings
-
-
-def _runs_for(parts: Sequence[Part], runs: Sequence[Checkpoint]) -> Sequence[Checkpoint]:
-    return runs_for(parts[0].ranker, runs) if len(parts) == 1 else runs
 
 
 def control_arms(cell: Cell, plan: ScreeningPlan) -> list[Arm]:

@@ -67,7 +67,7 @@ def paper_numbers(lab: Lab, arms: Sequence[Arm]) -> dict[str, str]:
     """Name in comparisons -> the paper's success rate, in %, which it has for Lift alone."""
     if lab.recipe.collect.environment != "lift":
         return {}
-    return {arm.treatments[arm.steerings[0]]: arm.paper for arm in arms}
+    return {arm.treatments[arm.steerings[0]]: arm.paper for arm in arms if arm.paper}
 
 
 def _provenance(lab: Lab, demos: DemoSet) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The experiments: the paper's two, our controls, and the demo, as plain functions.
+"""The paper's two experiments and our controls, as plain functions.
 
 Each function reads from top to bottom as the experiment goes: collect, train, rank, select,
 retrain, roll out, compare. Everything it leaves is a named artifact in one folder, and calling it
@@ -28,14 +28,16 @@ from outtakes.experiments.ways import (
     RANKED,
     SELECTED,
     all_failures_arms,
-    experiment_1_arms,
     experiment_2_arms,
 )
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.attention.scoring import AttentionRanker
+from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores, rank
 from outtakes.selection.select import select
 
+SHOWN = ((BASELINE, ""), (RANKED, "nearest"), (SELECTED, "mean"))
+"""Arms whose rollouts the report shows side by side, and how they are steered."""
 RANKING_SEEDS = 5
 """Training seeds the ranking averages over, as in the paper."""
 
@@ -56,42 +58,18 @@ def random_jobs(lab: Lab, demos: DemoSet, scores: Scores, seeds: Sequence[int]) 
 # --- experiments ----------------------------------------------------------------------------------
 
 
-def demo(lab: Lab) -> Comparison:
-    """The main job: do the selected failures help? Leaves every artifact in `lab.out`."""
-    demos = read_demos(lab, collect_dataset(lab))
-    check_both_outcomes(demos)
-    successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
-    seeds, keep = lab.recipe.seeds, lab.recipe.keep
-    arms = experiment_1_arms(lab.recipe, successes, failures)
-    log = _run_arms(lab, demos, arms, seeds)
-    scores = _rank_by(lab, demos, seeds)
-    selection = select(scores, successes, keep="low", count=keep)
-    selection.save(lab.out / SELECTION)
-    chosen = [e for e in selection.kept if e not in successes]
-    _, low = experiment_2_arms(lab.recipe, successes, {"low": chosen})
-    at_random = [j for j in random_jobs(lab, demos, scores, seeds) if j.arm.steerings != ("",)]
-    jobs = jobs_of(lab, [low], seeds, demos, lab.recipe.evaluation)
-    log = log.merged(run_jobs(lab, [*jobs, *at_random]))
-    log.save(lab.out / ROLLOUTS)
-    comparison = compare(log.outcomes(), baseline=BASELINE, treatment=treatment(SELECTED, "mean"))
-    comparison.save(lab.out / COMPARISON)
-    write_simulated_setup(
-        lab, demos, "which failures help", SELECTED, [*arms, low, at_random[0].arm]
-    )
-    return comparison
-
-
-def _rank_by(lab: Lab, demos: DemoSet, seeds: Sequence[int]) -> Scores:
-    """The ranking of these seeds' runs; read, not made again, when it is younger than they are."""
+def rank_by_runs(lab: Lab, demos: DemoSet, by: Ranker, seeds: Sequence[int]) -> Scores:
+    """The ranking by the `RANKED` runs of these seeds; read when it is younger than they are."""
     runs = [run_folder(lab.out, RANKED, seed) for seed in seeds]
     path = lab.out / SCORES
     if path.exists() and all((run / FILE).stat().st_mtime < path.stat().st_mtime for run in runs):
         scores = Scores.load(path)
-        if (scores.content_hash, scores.seeds) == (demos.content_hash, sorted(seeds)):
+        made_of = (scores.content_hash, scores.seeds, scores.measure.key)
+        if made_of == (demos.content_hash, sorted(seeds), by.measure.key):
             return scores
     with lab.timed("rank"):
         loaded = map(Checkpoint.load, runs)
-        scores = rank(AttentionRanker(), loaded, demos, device=lab.device, progress=lab.progress)
+        scores = rank(by, loaded, demos, device=lab.device, progress=lab.progress)
         scores.save(path)
     return scores
 
@@ -142,7 +120,7 @@ def paper(lab: Lab, plan: StudyPlan) -> dict[str, Comparison]:
     )
     arms["experiment-1"] = first
 
-    scores = _rank_by(lab, demos, plan.seeds[:RANKING_SEEDS])
+    scores = rank_by_runs(lab, demos, AttentionRanker(), plan.seeds[:RANKING_SEEDS])
     groups = {}
     for group in ("low", "mid", "high"):
         selection = select(scores, successes, keep=group, count=lab.recipe.keep)

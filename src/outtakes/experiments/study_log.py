@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.rollouts import RolloutLog
@@ -20,7 +21,9 @@ from outtakes.experiments.executor import executor_for, groups_of
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.runs import ROLLOUTS, Job, evaluation_settings, rollouts_of
 from outtakes.files import read_json, write_json
-from outtakes.policy import kinds
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RECORDED = "recorded.json"
 _SECONDS_BETWEEN_SAVES = 60
@@ -98,18 +101,24 @@ def _name(job: Job) -> str:
 
 
 def _identity(job: Job) -> str:
-    """A hash of all that decides the job's rollouts."""
-    training = asdict(job.arm.training)
-    del training["save_every"], training["log_every"]
+    """A hash of all that decides the job's rollouts; a setting left at its default is not in it,
+    so that settings may be added."""
+    training = _departures(job.arm.training)
     whole = {
-        "policy": kinds.to_json(job.arm.policy),
-        "training": training,
+        "policy": {"kind": job.arm.policy.kind, **_departures(job.arm.policy)},
+        "training": {n: v for n, v in training.items() if n not in ("save_every", "log_every")},
         "episodes": list(job.arm.episodes),
         "dataset": job.dataset.content_hash,
         "stops": list(job.stops),
         "evaluation": job.evaluation and evaluation_settings(job, job.evaluation),
     }
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _departures(settings: DataclassInstance) -> dict[str, object]:
+    """The settings that are not at their defaults."""
+    own, default = asdict(settings), asdict(type(settings)())
+    return {name: value for name, value in own.items() if value != default[name]}
 
 
 def _check_same(found: Mapping[str, str], wanted: Mapping[str, str], out: Path) -> None:

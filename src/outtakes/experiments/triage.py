@@ -53,7 +53,7 @@ def triage(
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
-    jobs = jobs_of(lab, ranking_arms(lab, demos, rankers), lab.recipe.seeds, demos)
+    jobs = ranking_jobs(lab, demos, rankers)
     if jobs:
         run_jobs(lab, jobs, stage="train")
     with lab.timed("rank"):
@@ -67,8 +67,25 @@ def triage(
     return selection
 
 
-def ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Arm]:
-    """What must be trained for these rankers."""
+def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]:
+    """What must be trained for these rankers; each seed holds another part of the successes out."""
+    seeds = lab.recipe.seeds
+    jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers), seeds, demos)
+    if any(part.ranker.measure.needs is Needs.HELD_OUT for part in rankers):
+        folds = _folds(demos.episodes(Outcome.SUCCESS))
+        for place, seed in enumerate(seeds):
+            i = place % FOLDS
+            jobs += jobs_of(lab, [_held_out_arm(lab, demos, i, folds[i])], [seed], demos)
+    return jobs
+
+
+def _held_out_arm(lab: Lab, demos: DemoSet, i: int, held_out: Sequence[int]) -> Arm:
+    seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
+    return act_arm(lab.recipe, f"act-s-without-{i}", f"ACT, successes without fold {i}", seen)
+
+
+def _ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Arm]:
+    """What must be trained alike with every seed."""
     successes, recipe = demos.episodes(Outcome.SUCCESS), lab.recipe
     both = [*successes, *demos.episodes(Outcome.FAILURE)]
     arms = {

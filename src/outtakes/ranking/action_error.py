@@ -11,12 +11,16 @@ import torch
 
 from outtakes.data.demo import Demo, DemoSet, Outcome
 from outtakes.data.normalize import Moments
-from outtakes.errors import CheckpointError
 from outtakes.policy.agent import Agent
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure, Needs
-from outtakes.ranking.ranker import RunRanker, RunScores, check_same_data
+from outtakes.ranking.ranker import (
+    RunRanker,
+    RunScores,
+    check_same_data,
+    check_saw_successes_alone,
+)
 
 _FRAMES_AT_ONCE = 64
 
@@ -48,12 +52,7 @@ class ActionErrorRanker(RunRanker):
     ) -> RunScores:
         """Score every failure of the dataset; the run must have seen none of them."""
         check_same_data(run, demos)
-        if not all(run.successes):
-            raise CheckpointError(
-                f"seed {run.seed} was trained on failures, too",
-                where=run.dataset,
-                remedy="train on the successes alone, or rank by attention",
-            )
+        check_saw_successes_alone(run)
         scale = action_scale(demos.subset(run.episodes))
         agent, failures = run.agent(device), demos.episodes(Outcome.FAILURE)
         values, over_time = [], []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outtakes.data.demo import DemoSet
+from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError, DatasetError
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
@@ -82,16 +82,23 @@ def rank_by(
     if len(parts) == 1 and parts[0].weight == 1:
         return rank(parts[0].ranker, runs, demos, device=device, progress=progress)
     scored = [
-        rank(part.ranker, runs_for(part.ranker, runs), demos, device=device, progress=progress)
-        for part in parts
+        rank(own, runs_for(own, runs, demos), demos, device=device, progress=progress)
+        for own in (part.ranker for part in parts)
     ]
     return combine(scored, [part.weight for part in parts])
 
 
-def runs_for(ranker: Ranker, runs: Sequence[Checkpoint]) -> list[Checkpoint]:
+def runs_for(ranker: Ranker, runs: Sequence[Checkpoint], demos: DemoSet) -> list[Checkpoint]:
     """The runs of the kind that a ranker needs."""
-    knows_failures = ranker.measure.needs is Needs.BIAS
-    return [run for run in runs if knows_failures is not all(run.successes)]
+    return [run for run in runs if _kind(run, demos) is ranker.measure.needs]
+
+
+def _kind(run: Checkpoint, demos: DemoSet) -> Needs:
+    """What a run serves, among several."""
+    if not all(run.successes):
+        return Needs.BIAS
+    unseen = set(demos.episodes(Outcome.SUCCESS)) - set(run.episodes)
+    return Needs.HELD_OUT if unseen else Needs.SUCCESSES
 
 
 def combine(scores: Sequence[Scores], weights: Sequence[float]) -> Scores:

@@ -18,6 +18,8 @@ class Needs(StrEnum):
     """Runs of ACT with a parametric bias, trained on everything."""
     SUCCESSES = "any policy, on the successes alone"
     """Runs of any policy that has seen no failure."""
+    HELD_OUT = "any policy, on some of the successes alone"
+    """Runs of any policy that has seen no failure, and not every success."""
     EACH = "what each of its rankers needs"
     """Of a combination."""
 

@@ -30,7 +30,11 @@ _BUILT_IN = {
     "action-error": "outtakes.ranking.action_error:ActionErrorRanker",
     "coverage": "outtakes.ranking.coverage:CoverageRanker",
     "coverage-greedy": "outtakes.ranking.coverage:GreedyCoverageRanker",
+    "influence": "outtakes.ranking.influence:InfluenceRanker",
     "neighbours": "outtakes.ranking.neighbours:NeighboursRanker",
+    "dtw": "outtakes.ranking.warping:WarpingRanker",
+    "quality": "outtakes.ranking.quality:QualityRanker",
+    "information": "outtakes.ranking.information:InformationRanker",
     "smoothness": "outtakes.ranking.smoothness:SmoothnessRanker",
     "length": "outtakes.ranking.length:LengthRanker",
     "random": "outtakes.ranking.chance:RandomRanker",
@@ -238,4 +242,18 @@ def check_same_data(run: Checkpoint, demos: DemoSet) -> None:
             f"episode {min(missing)} is not in the dataset",
             where=demos.name,
             remedy="give the whole dataset of the run",
+        )
+
+
+def check_saw_successes_alone(run: Checkpoint) -> None:
+    """Refuse a run that was trained on a failure.
+
+    Raises:
+        CheckpointError: when it was.
+    """
+    if not all(run.successes):
+        raise CheckpointError(
+            f"seed {run.seed} was trained on failures, too",
+            where=run.dataset,
+            remedy="train on the successes alone, or rank by attention",
         )

@@ -45,6 +45,18 @@ def by_demonstration(values: np.ndarray, demos: DemoSet) -> Sequence[np.ndarray]
     return np.split(values, demos.packed_starts()[1:])
 
 
+def resampled(
+    values: Float[np.ndarray, "frames D"], demos: DemoSet, steps: int
+) -> Float[np.ndarray, "N steps D"]:
+    """Each demonstration at so many moments from its first frame to its last, between frames
+    linearly: all take the same time."""
+    places = np.linspace(0, demos.lengths - 1, steps, axis=1)
+    before = places.astype(np.int64)
+    after = np.minimum(before + 1, demos.lengths[:, None] - 1)
+    starts, share = demos.packed_starts()[:, None], (places - before)[..., None]
+    return (1 - share) * values[starts + before] + share * values[starts + after]
+
+
 def mean_over_time(values: Float[np.ndarray, "frames"], demos: DemoSet) -> Float[np.ndarray, "N"]:
     """Mean over the frames of each demonstration."""
     return np.add.reduceat(values.astype(np.float64), demos.packed_starts()) / demos.lengths

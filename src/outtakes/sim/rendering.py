@@ -7,6 +7,7 @@ import copy
 import ctypes
 import os
 import platform
+import weakref
 from itertools import product
 
 import mujoco
@@ -15,6 +16,8 @@ import numpy as np
 from outtakes.errors import MachineError
 
 _LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+_FIRST_SIZE = 64
+"""Pixels, before a picture was asked for."""
 _HIDDEN_GROUP = 5
 _VISUAL_GROUP = 1
 _CORNER_SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
@@ -69,43 +72,39 @@ def _make_context(height: int, width: int):
 
 
 class Renderer:
-    """Pictures of one model at one size.
+    """Pictures of one model. Its OpenGL context, which takes much memory, is freed with it.
 
     Software rendering is bound by the number of mesh faces, so meshes outside the camera's view
     are left out, and there is no multi-sampling; the camera sees the same either way.
 
     Args:
         model: what to draw; copied, since drawing hides parts of it.
-        height: pixels.
-        width: pixels.
         sites: whether to draw sites, too: markers without a body, such as a goal.
 
     Raises:
         MachineError: when OpenGL does not work on this machine.
     """
 
-    def __init__(
-        self, model: mujoco.MjModel, height: int, width: int, *, sites: bool = False
-    ) -> None:
+    def __init__(self, model: mujoco.MjModel, *, sites: bool = False) -> None:
         self._model = copy.copy(model)
         self._model.vis.quality.offsamples = 0
-        self._model.vis.global_.offheight = height
-        self._model.vis.global_.offwidth = width
+        self._model.vis.global_.offheight = self._model.vis.global_.offwidth = _FIRST_SIZE
         self._data = mujoco.MjData(self._model)
         self._meshes = np.flatnonzero(
             (model.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (model.geom_group == _VISUAL_GROUP)
         )
-        self._gl = _make_context(height, width)
+        self._gl = _make_context(_FIRST_SIZE, _FIRST_SIZE)
         self._gl.make_current()
         self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._viewport = mujoco.MjrRect(0, 0, width, height)
+        self._viewport = mujoco.MjrRect(0, 0, _FIRST_SIZE, _FIRST_SIZE)
         self._scene = mujoco.MjvScene(self._model, maxgeom=model.ngeom + model.nsite)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._option = _visual_parts_only()
         self._option.sitegroup[0] = sites
-        # OpenGL must be let go of before the interpreter takes the module apart.
-        atexit.register(self.close)
+        self._free = weakref.finalize(self, _free, self._gl, self._context)
+        # At the latest before MuJoCo, which was asked for a context first, ends OpenGL as a whole.
+        atexit.register(self._free)
 
     def arrange(self, body_pos: np.ndarray, site_pos: np.ndarray) -> None:
         """Move what a task moves within its model.
@@ -120,6 +119,8 @@ class Renderer:
         self,
         qpos: np.ndarray,
         camera: str,
+        height: int,
+        width: int,
         mocap_pos: np.ndarray | None = None,
         mocap_quat: np.ndarray | None = None,
     ) -> np.ndarray:
@@ -128,6 +129,8 @@ class Renderer:
         Args:
             qpos: (nq,) joint positions of the model.
             camera: name in the model.
+            height: pixels.
+            width: pixels.
             mocap_pos: (nmocap, 3) where bodies stand that no joint moves, m; as in the model when
                 None.
             mocap_quat: (nmocap, 4) how they are turned.
@@ -135,6 +138,7 @@ class Renderer:
         Returns:
             (height, width, 3) uint8, the top row first.
         """
+        self._resize(height, width)
         data = self._data
         data.qpos[:] = qpos
         if mocap_pos is not None and mocap_quat is not None:
@@ -156,6 +160,12 @@ class Renderer:
             self._scene,
         )
         return self._draw()
+
+    def _resize(self, height: int, width: int) -> None:
+        if (height, width) != (self._viewport.height, self._viewport.width):
+            self._gl.make_current()
+            mujoco.mjr_resizeOffscreen(width, height, self._context)
+            self._viewport = mujoco.MjrRect(0, 0, width, height)
 
     def _draw(self) -> np.ndarray:
         self._gl.make_current()
@@ -187,10 +197,14 @@ class Renderer:
 
     def close(self) -> None:
         """Free the OpenGL context; no more pictures after this."""
-        atexit.unregister(self.close)
-        self._gl.make_current()
-        self._context.free()
-        self._gl.free()
+        atexit.unregister(self._free)
+        self._free()
+
+
+def _free(gl, context: mujoco.MjrContext) -> None:
+    gl.make_current()
+    context.free()
+    gl.free()
 
 
 def _visual_parts_only() -> mujoco.MjvOption:

@@ -80,10 +80,10 @@ class Replay:
         if camera not in self.cameras:
             raise UnknownName("camera", camera, self.cameras)
         if self._renderer is None:
-            self._renderer = Renderer(self._model, size, size)
+            self._renderer = Renderer(self._model)
         pictures = np.empty((len(states), size, size, 3), np.uint8)
         for t, qpos in enumerate(self._positions(states)):
-            pictures[t] = self._renderer.render(qpos, camera)
+            pictures[t] = self._renderer.render(qpos, camera, size, size)
         return pictures
 
     @property

@@ -223,15 +223,15 @@ def test_overhead_frames_the_whole_range_upright(lift, initial_state, x, y):
 def test_leaving_out_unseen_meshes_leaves_the_picture(lift, initial_state):
     lift.reset(initial_state)
     image = lift.render("wrist", 64, 64)
-    full = rendering.Renderer(lift._model, 64, 64)
+    full = rendering.Renderer(lift._model)
     full._hide_meshes_out_of_view = lambda camera: None
-    assert np.array_equal(full.render(lift._data.qpos, "robot0_eye_in_hand"), image)
+    assert np.array_equal(full.render(lift._data.qpos, "robot0_eye_in_hand", 64, 64), image)
     full.close()
 
 
 def test_every_mesh_out_of_view_is_left_out(lift, initial_state):
-    renderer = rendering.Renderer(lift._model, 64, 64)
-    renderer.render(initial_state, "robot0_eye_in_hand")
+    renderer = rendering.Renderer(lift._model)
+    renderer.render(initial_state, "robot0_eye_in_hand", 64, 64)
     base = lift._model.geom("robot0_g8_vis").id
     assert renderer._model.geom_group[base] != 1
     assert lift._model.geom_group[base] == 1

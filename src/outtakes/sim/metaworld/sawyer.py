@@ -12,7 +12,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import mujoco
@@ -83,9 +83,9 @@ def _prototype(task: str) -> _Prototype:
     return _Prototype(model, attributes, type(built), policy, copy.copy(model))
 
 
-@cache
-def _load_renderer(task: str, height: int, width: int) -> Renderer:
-    return Renderer(_prototype(task).model, height, width, sites=True)
+@lru_cache(maxsize=4)
+def _load_renderer(task: str) -> Renderer:
+    return Renderer(_prototype(task).model, sites=True)
 
 
 class MetaWorldTask:
@@ -191,9 +191,9 @@ class MetaWorldTask:
         """
         if camera not in _CAMERAS:
             raise UnknownName("camera", camera, _CAMERAS)
-        renderer = _load_renderer(self._task, height, width)
+        renderer = _load_renderer(self._task)
         renderer.arrange(self._model.body_pos, self._model.site_pos)
-        image = renderer.render(self._data.qpos, _CAMERAS[camera])
+        image = renderer.render(self._data.qpos, _CAMERAS[camera], height, width)
         # Meta-World's cameras in the corners hang upside down.
         return np.ascontiguousarray(image[::-1, ::-1]) if camera in _UPSIDE_DOWN else image
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 from xml.etree import ElementTree
@@ -146,7 +146,7 @@ def load_scene(source: SceneSource) -> Scene:
     )
 
 
-@cache
-def load_renderer(source: SceneSource, height: int, width: int) -> Renderer:
-    """The renderer of a scene at one size, made once in a process."""
-    return Renderer(load_scene(source).model, height, width)
+@lru_cache(maxsize=2)
+def load_renderer(source: SceneSource) -> Renderer:
+    """The renderer of a scene. A few are kept: each takes 300 MB."""
+    return Renderer(load_scene(source).model)

@@ -183,8 +183,9 @@ class TabletopTask(ABC):
         """
         if camera not in CAMERAS:
             raise UnknownName("camera", camera, CAMERAS)
-        return load_renderer(self.source, height, width).render(
-            self._data.qpos, CAMERAS[camera], self._data.mocap_pos, self._data.mocap_quat
+        data = self._data
+        return load_renderer(self.source).render(
+            data.qpos, CAMERAS[camera], height, width, data.mocap_pos, data.mocap_quat
         )
 
     def close(self) -> None:

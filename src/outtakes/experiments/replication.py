@@ -1,0 +1,183 @@
+"""Studies as they are run: cells for tuning, and replicates for what is reported.
+
+A replicate has demonstrations, initial states and training seeds that no other has; a study for
+tuning has collections and initial states that nothing reported uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from outtakes.errors import ConfigError
+from outtakes.evaluation.replicates import Replicates
+from outtakes.experiments import budgets, comparing, screening, worth
+from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
+from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.screening import ScreeningPlan
+from outtakes.experiments.worth import WorthPlan
+
+
+def cell(
+    lab: Lab,
+    successes: int,
+    *,
+    collection: int | None = None,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Cell:
+    """A cell of a study: so many successes and the failures of one collection.
+
+    Its runs are trained at a constant rate and act by averaged weights, so that their length is
+    free; its demonstrations have no images.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        successes: how many, from the first.
+        collection: collection seed; the recipe's own, or one for tuning, when None.
+        rollouts: of every run; the recipe's when None.
+        tuning: roll out from initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes were collected.
+    """
+    own = lab.recipe
+    default = TUNING_COLLECTION if tuning else own.collect.seed
+    seed = default if collection is None else collection
+    collect = replace(own.collect, cameras=(), seed=seed)
+    recipe = any_length(replace(own, collect=collect, rollouts=rollouts or own.rollouts))
+    if tuning:
+        recipe = on_tuning_states(recipe)
+    return prepare_cell(replace(lab, recipe=recipe), successes)
+
+
+def replicate(
+    lab: Lab, number: int, successes: int, *, rollouts: int | None = None, tuning: bool = False
+) -> Cell:
+    """The cell of a replicate, in the folder `replicate-<number>`.
+
+    It has collection seed number + 1 (or one for tuning), initial states of seed `number`, and
+    training seeds that follow on those of the replicate before.
+    """
+    recipe = lab.recipe
+    seeds = tuple(number * len(recipe.seeds) + seed for seed in recipe.seeds)
+    states = replace(recipe.states, seed=number)
+    own = replace(
+        lab,
+        recipe=replace(recipe, seeds=seeds, states=states),
+        out=lab.out / f"replicate-{number}",
+    )
+    collection = number + (TUNING_COLLECTION if tuning else 1)
+    return cell(own, successes, collection=collection, rollouts=rollouts, tuning=tuning)
+
+
+def measure_budgets(
+    cell: Cell, *, arms: Sequence[str] | None = None, lengths: Sequence[int] | None = None
+) -> Budgets:
+    """The learning curve of every way to train of a cell; leaves `budgets.json`.
+
+    Raises:
+        UnknownName: when there is no arm of a name.
+    """
+    lab, chosen = cell.lab, budgets.arms_of(cell, arms)
+    found = budgets.measure_budgets(lab, cell.demos, chosen, lengths=lengths or budgets.LENGTHS)
+    found.save(lab.out / budgets.BUDGETS)
+    return found
+
+
+def screen(
+    lab: Lab,
+    plan: ScreeningPlan,
+    *,
+    successes: int,
+    replicates: int,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Replicates:
+    """Rankers judged by the policies they make; leaves `screening.json`.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        plan: which selections to train on.
+        successes: how many of each collection, from the first.
+        replicates: how many; those that were done before are only read.
+        rollouts: of every run; the recipe's when None.
+        tuning: on collections and initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes or failures were collected than are asked for.
+        UnknownName: when there is no such ranker.
+    """
+    found = _each(
+        replicates,
+        lambda r: screening.screen(
+            replicate(lab, r, successes, rollouts=rollouts, tuning=tuning), plan
+        ),
+    )
+    found.save(lab.out / screening.SCREENING, screening.at_random(found))
+    return found
+
+
+def compare_ways(
+    lab: Lab,
+    tuned: Budgets,
+    *,
+    successes: int,
+    replicates: int,
+    arms: Sequence[str] | None = None,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Replicates:
+    """Ways to train, each as long as it was tuned to be; leaves `ways.json`.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        tuned: of every arm.
+        successes: how many of each collection, from the first.
+        replicates: how many; those that were done before are only read.
+        arms: which ways; all that were tuned when None.
+        rollouts: of every run; the recipe's when None.
+        tuning: on collections and initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when an arm was not tuned, or fewer successes were collected.
+    """
+    found = _each(
+        replicates,
+        lambda r: comparing.compare_ways(
+            replicate(lab, r, successes, rollouts=rollouts, tuning=tuning), tuned, arms
+        ),
+    )
+    found.save(lab.out / comparing.WAYS, comparing.against_successes(found))
+    return found
+
+
+def measure_worth(
+    lab: Lab, plan: WorthPlan, *, replicates: int, rollouts: int | None = None
+) -> Replicates:
+    """What failures are worth in successes; leaves `worth.json`.
+
+    Args:
+        lab: the study's folder, and a recipe, which must collect as many successes as the plan's
+            greatest number.
+        plan: numbers of successes, and how long to train.
+        replicates: how many; those that were done before are only read.
+        rollouts: of every run; the recipe's when None.
+
+    Raises:
+        ConfigError: when fewer successes were collected.
+    """
+    most = max(plan.numbers)
+    found = _each(
+        replicates,
+        lambda r: worth.success_by_number(replicate(lab, r, most, rollouts=rollouts), plan),
+    )
+    found.save(lab.out / worth.WORTH, worth.with_against_without(plan))
+    return found
+
+
+def _each(replicates: int, measure: Callable[[int], Mapping[str, float]]) -> Replicates:
+    if replicates < 1:
+        raise ConfigError(f"{replicates} replicates", remedy="ask for at least 1")
+    return Replicates.of([measure(number) for number in range(replicates)])
