@@ -163,6 +163,7 @@ def _checkpoint(agent: Agent, policy: ActPolicy, demos: DemoSet) -> Checkpoint:
         sizes=policy.sizes,
         dataset=demos.name,
         content_hash=demos.content_hash,
+        choices=demos.choices,
         episodes=tuple(demos.episode_indices.tolist()),
         successes=tuple(demos.successes.tolist()),
         training={},

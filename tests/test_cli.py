@@ -120,18 +120,13 @@ def test_an_unknown_task_is_corrected(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_cuda_without_a_gpu(made_datasets: Path, tmp_path: Path) -> None:
-    line = in_own_process(
-        "train",
-        made_datasets / "lift",
-        "--device",
-        "cuda",
-        "--out",
-        tmp_path / "out",
-        CUDA_VISIBLE_DEVICES="",
-    )
-    assert (line.code, line.out) == (2, "")
-    assert line.error == "no CUDA device here: use --device cpu"
+def test_cuda_without_a_gpu(
+    made_datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    flags = ("--device", "cuda", "--out", tmp_path / "out")
+    line = refused("train", made_datasets / "lift", *flags)
+    assert line == "no CUDA device here: use --device cpu"
 
 
 @pytest.mark.parametrize(
@@ -333,7 +328,30 @@ def test_a_selection_of_another_dataset(trained: Path, made_datasets: Path, tmp_
     assert "the selection was made for other data" in line and str(selection) in line
     line = refused("select", scores, "--count", "9", "--out", tmp_path / "more.json")
     assert "cannot keep 9 of 3 failures" in line and "--count between 1 and 3" in line
+    line = refused(
+        "triage", made_datasets / "lift", *TINY, "--count", "9", "--out", tmp_path / "out"
+    )
+    assert "cannot keep 9 of 3 failures" in line
     assert fingerprint(tmp_path) == before
+
+
+def test_below_a_threshold_the_range_and_the_number_are_told(trained: Path, tmp_path: Path) -> None:
+    scores = tmp_path / "scores.json"
+    done("rank", trained, "--recipe", "smoke", "--out", scores)
+    means = sorted(f["mean"] for f in json.loads(scores.read_text())["failures"])
+    flags = ("--keep", "below", "--threshold", str(means[1]), "--out", tmp_path / "s.json")
+    line, listed = done("select", scores, *flags).out.splitlines()
+    assert line.startswith("2 of 3 failures are at")
+    assert line.endswith(f"range from {means[0]:.4g} to {means[-1]:.4g}")
+    assert listed.count(",") == 4
+
+
+def test_a_run_that_was_read_otherwise_is_told_from_one_of_other_data(
+    trained: Path, tmp_path: Path
+) -> None:
+    flags = ("--recipe", "smoke", "--image-size", "48", "--out", tmp_path / "scores.json")
+    line = refused("rank", trained, *flags)
+    assert "the same data read otherwise: image_size" in line and "48 now" in line
 
 
 @pytest.fixture

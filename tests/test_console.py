@@ -72,6 +72,16 @@ def test_a_stage_of_the_same_length_starts_anew(capsys, clock) -> None:
     assert capsys.readouterr().err.splitlines()[-1] == "5/10 train seed 1, about 20 s left"
 
 
+def test_one_clock_runs_through_the_stages_of_one_total(capsys, clock) -> None:
+    console = Console(as_json=False)
+    console.progress(0, 10, "train the runs that rank")
+    clock[0] += 50
+    console.progress(5, 10, "rank")
+    clock[0] += 50
+    console.progress(6, 10, "train on successes alone")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("about 67 s left")
+
+
 def test_long_times_in_hours(capsys, clock) -> None:
     console = Console(as_json=False)
     console.progress(0, 100, "train")

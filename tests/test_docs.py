@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors import safe_open
 
+from outtakes.cli.experiments import Demo
+from outtakes.cli.finished import Finished
+from outtakes.console import Console
 from outtakes.data.demo import Outcome, Provenance
 from outtakes.data.frames import save_cache
 from outtakes.data.lerobot.subset import VideoFiles
@@ -23,6 +26,7 @@ from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
 from outtakes.evaluation.recommendation import recommend
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.evaluation.sequential import evidence
 from outtakes.experiments.arm import act_arm
 from outtakes.experiments.held_out import BASELINE, ActionErrors
 from outtakes.experiments.lab import Lab
@@ -223,6 +227,11 @@ def write_review(path: Path) -> None:
     sidecars.change(Change(0, "dropped", False, True))
 
 
+def write_until_clear(path: Path) -> None:
+    facts = {"baseline": "act", "treatment": "pb", "margin": 0.1, "clear": False}
+    evidence(np.array([1.0, 0.0])).save(path, facts)
+
+
 def write_films(path: Path) -> None:
     save_films(path, [FilmedRollout(0, "act", 0, True, "media/rollouts/act-0.mp4")])
 
@@ -245,6 +254,10 @@ def write_experiment_setup(path: Path) -> None:
         dataset=Path("dataset"),
         labels={},
     )
+
+
+def write_finished(path: Path) -> None:
+    Finished(Demo(), path.parent).tell(Console(as_json=True), "done", {"report": "report.html"})
 
 
 def write_manifest(path: Path) -> None:
@@ -270,6 +283,7 @@ def write_export(path: Path) -> None:
         ("scores.json", write_scores),
         ("selection.json", write_selection),
         ("comparison.json", write_comparison),
+        ("until_clear.json", write_until_clear),
         ("action_error.json", write_action_errors),
         ("recommendation.json", write_recommendation),
         ("evaluation.json", write_evaluation),
@@ -278,6 +292,7 @@ def write_export(path: Path) -> None:
         ("retrieval.json", write_retrieval),
         ("durations.json", write_durations),
         ("setup.json", write_experiment_setup),
+        ("finished.json", write_finished),
     ],
 )
 def test_result_files_have_the_documented_fields(tmp_path, name, write: Callable[[Path], None]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -94,6 +95,19 @@ def test_a_policy_from_outside_trains_and_is_rolled_out_and_watched(folder, runs
     assert set(table["arm"]) == {"line"}
     assert all(speed > 0 for speed in table["speed"])
     assert {revision is None for revision in table["revision"]} == {True, False}
+
+
+def test_two_policies_are_rolled_out_until_it_is_clear_that_they_are_alike(folder, runs):
+    twin = shutil.copytree(runs[0], folder / "twin" / "seed-0")
+    asked = ("--task", "reach", "--until-clear", "--rollouts", 200, "--out", "clear")
+    found = outtakes("evaluate", runs[0], twin, *asked, "--margin", 0.3)
+    assert found["clear"] and found["difference"] == 0 and found["p"] == 1
+    assert found["rounds"] < 200 and max(-found["low"], found["high"]) < 0.3
+    assert "twin succeeds +0.0 points more often than line" in found["verdict"]
+    log = pq.read_table(folder / "clear" / "rollouts.parquet").to_pydict()
+    assert log["arm"].count("twin") == log["arm"].count("line") == found["rounds"]
+    assert found["times"]["twin"]["difference"]["difference"] == 0
+    assert "1 arms" in refused("evaluate", *runs, *asked, "--recipe", "smoke")
 
 
 def test_a_policy_from_outside_goes_on_where_it_was(dataset, runs):

@@ -81,7 +81,8 @@ def test_every_verb_finds_labels_elsewhere(lift_dataset: Path, tmp_path: Path) -
     done("report", out)
     assert fingerprint(out / "media").keys() == before.keys()
     run, scores = out / "runs" / "pb-kl-all" / "seed-0", tmp_path / "scores.json"
-    assert "trained on other data" in refused("rank", run, "--recipe", "smoke", "--out", scores)
+    line = refused("rank", run, "--recipe", "smoke", "--out", scores)
+    assert "read otherwise: episode 0 a failure then, not now" in line and "labels" in line
     ranked = done("rank", run, "--recipe", "smoke", "--labels", labels, "--out", scores, "--json")
     assert sorted(json.loads(ranked.out)["ranked"]) == [0, 2, 4]
 

@@ -9,6 +9,7 @@ import html
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -114,12 +115,14 @@ def test_lerobot_does_what_is_recommended(commands: list[Command], tmp_path: Pat
 
 
 def test_lerobot_is_given_a_copy_of_what_it_cannot_read(tmp_path: Path) -> None:
-    robot = Robot(lengths=(9, 8, 10, 9), cameras={"observation.images.top": Camera("image")})
+    robot = Robot(
+        lengths=(9, 8, 10, 9), cameras={"observation.images.top": Camera(24, 32, "image")}
+    )
     root = write_version_21(tmp_path / "old", robot)
     episodes = ("--success", "0-2", "--failure", "3")
     done("label", root, *episodes)
     out = tmp_path / "out"
-    done("triage", root, *TINY, "--count", "1", "--by", "length", "--out", out)
+    done("triage", root, *TINY, "--cameras", "--count", "1", "--by", "length", "--out", out)
     _, export, train, *_ = Recommendation.load(out / "recommendation.json").commands
     done(*shlex.split(export.line)[1:])
     (copy,) = [w for w in shlex.split(train.line) if w.startswith("--dataset.root=")]
@@ -177,6 +180,8 @@ def test_commands_of_the_pages_run(
         if smaller is None or printed.startswith("triage"):
             continue
         words = [names.get(word, word) for word in shlex.split(printed)]
+        if words[0] == "label":  # labels are a part of what the runs were trained on
+            words[1] = str(shutil.copytree(lift_dataset, "labelled"))
         words = [m for w in words for m in (sorted(Path().glob(w)) if "*" in w else [w])]
         if printed == "convert RUN --out policy":
             words[-1] = "policy-of-run"

@@ -20,20 +20,19 @@ from outtakes.data.lerobot.write import check_free
 from outtakes.data.reading import Reading
 from outtakes.errors import ConfigError
 from outtakes.evaluation import comparison
+from outtakes.evaluation import evaluate as evaluation
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.evaluation.sequential import Evidence
 from outtakes.evaluation.statistics import SuccessRate, success_rate
+from outtakes.evaluation.times import TimeToSuccess, times_to_success
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
 from outtakes.experiments import demo as demonstration
 from outtakes.experiments import triage as triaging
-from outtakes.experiments.datasets import (
-    Prepared,
-    ShortEpisodes,
-    load_scores,
-    load_selection,
-)
-from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS
+from outtakes.experiments import work as working
+from outtakes.experiments.datasets import Prepared, ShortEpisodes
+from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION, SIGNALS, UNTIL_CLEAR
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.recipes import Recipe, on_task
@@ -41,6 +40,7 @@ from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.study import StudyPlan
 from outtakes.experiments.ways import RANKED, SELECTED
+from outtakes.experiments.work import Work
 from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
@@ -53,6 +53,7 @@ from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores
 from outtakes.report.html import PAGE
 from outtakes.selection import select as selecting
+from outtakes.selection.made_for import check_made_for, load_scores, load_selection
 from outtakes.selection.select import Selection
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "demo",
     "evaluate",
     "evaluate_runs",
+    "evaluate_until_clear",
     "laboratory",
     "load",
     "load_scores",
@@ -84,6 +86,8 @@ __all__ = [
     "train_prepared",
     "triage",
     "triage_prepared",
+    "work_of_demo",
+    "work_of_triage",
     "write_report",
 ]
 
@@ -175,7 +179,7 @@ def train(
     lab = Lab(_settings(recipe), Path(out), named_device(device), progress=progress)
     lab = datasets.fit(lab, demos)
     if selection is not None:
-        datasets.check_made_for(demos, selection)
+        check_made_for(demos, selection)
     runs = pipeline.train_policy(lab, demos, policy, selection=selection)
     return [Checkpoint.load(run) for run in runs]
 
@@ -246,7 +250,7 @@ def select(
     scores: Scores,
     *,
     keep: Keep = "best",
-    count: int = 10,
+    count: int | None = None,
     threshold: float | None = None,
     fold: int = 0,
 ) -> Selection:
@@ -257,7 +261,7 @@ def select(
         keep: "best", those expected to teach most, or "worst"; "low", "mid" or "high", those of
             the lowest, middle or highest scores; "random", one of the disjoint random folds; or
             "below", all whose scores are no higher than `threshold`.
-        count: failures to keep; ignored with "below".
+        count: failures to keep; 10, or all when there are fewer, when None; ignored with "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
 
@@ -351,7 +355,7 @@ def write_report(
         ArtifactError: when the ranking is of other data.
         MachineError: when `out` cannot be written.
     """
-    datasets.check_made_for(demos, scores)
+    check_made_for(demos, scores)
     settings = replace(_settings(recipe), seeds=tuple(scores.seeds))
     lab = datasets.fit(Lab(settings, Path(out), reading=reading or Reading()), demos)
     scores.save(lab.out / SCORES)
@@ -440,7 +444,8 @@ def triage(
     *,
     by: str | Ranker = "attention",
     keep: Keep = "best",
-    count: int = 10,
+    count: int | None = None,
+    threshold: float | None = None,
     recipe: Recipe | str = "quick",
     reading: Reading | None = None,
     device: Device = "auto",
@@ -453,7 +458,8 @@ def triage(
         out: folder for everything; a second call goes on where the first stopped.
         by: a ranker, or its name.
         keep: which failures, see `select`.
-        count: how many.
+        count: how many; 10, or all when there are fewer, when None.
+        threshold: with "below", see `select`.
         recipe: settings, or their name; fitted to the dataset.
         reading: cameras, where outcomes are, and what to do about corrupt episodes.
         device: where to compute.
@@ -468,11 +474,16 @@ def triage(
     prepared = prepare(
         dataset, out, recipe=recipe, reading=reading, device=device, progress=progress
     )
-    return triage_prepared(prepared, by=by, keep=keep, count=count)
+    return triage_prepared(prepared, by=by, keep=keep, count=count, threshold=threshold)
 
 
 def triage_prepared(
-    prepared: Prepared, *, by: str | Ranker = "attention", keep: Keep = "best", count: int = 10
+    prepared: Prepared,
+    *,
+    by: str | Ranker = "attention",
+    keep: Keep = "best",
+    count: int | None = None,
+    threshold: float | None = None,
 ) -> Triaged:
     """The same of a dataset that was prepared. See `triage`.
 
@@ -480,7 +491,8 @@ def triage_prepared(
         prepared: the dataset, as `prepare` gives it.
         by: a ranker, its name, or several, see `rank`.
         keep: which failures, see `select`.
-        count: how many.
+        count: how many; 10, or all when there are fewer, when None.
+        threshold: with "below", see `select`.
 
     Raises:
         ConfigError: when no failure is to be kept.
@@ -488,7 +500,9 @@ def triage_prepared(
         UnknownName: when there is no such ranker.
     """
     lab, demos = prepared.lab, prepared.demos
-    selection = triaging.triage(lab, demos, chosen_rankers(by), keep=keep, count=count)
+    selection = triaging.triage(
+        lab, demos, chosen_rankers(by), keep=keep, count=count, threshold=threshold
+    )
     recommended = reporting.report_triage(lab, demos, prepared.folder, demos.name)
     return Triaged(selection, recommended, lab.out / PAGE)
 
@@ -500,6 +514,16 @@ def demo(lab: Lab) -> Triaged:
         lab, shown=demonstration.SHOWN, retrieving=RANKED
     )
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
+
+
+def work_of_triage(prepared: Prepared, by: str | Ranker = "attention") -> Work:
+    """What `triage_prepared` will train, and about how long it takes here."""
+    return working.work_of_triage(prepared.lab, prepared.demos, chosen_rankers(by))
+
+
+def work_of_demo(lab: Lab) -> str:
+    """What `demo` will do, for people."""
+    return working.work_of_demo(lab.recipe)
 
 
 def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
@@ -545,6 +569,47 @@ class Evaluated:
     comparison: Comparison | None
     """The last arm against the first; None with a single one."""
     videos: Sequence[Path]
+    times: Mapping[str, TimeToSuccess]
+    """Time to success of every arm, and its difference from the first's."""
+
+
+def evaluate_until_clear(
+    lab: Lab, runs: Sequence[Location], *, margin: float = 0.1
+) -> tuple[Evidence, Mapping[str, TimeToSuccess]]:
+    """Roll run folders of two arms out until it is clear which succeeds more often.
+
+    The arms start from the same initial states, some at a time; looking at every turn is allowed
+    for. Leaves `rollouts.parquet` and `until_clear.json` in the experiment's folder. What is found
+    holds for these trained policies, not for other training seeds.
+
+    Args:
+        lab: the experiment; its recipe's rollouts are the most there will be of each run.
+        runs: folders `.../<arm>/seed-<n>`; the first arm is the baseline.
+        margin: a difference that is surely smaller than this counts as none, in [0, 1].
+
+    Returns:
+        The difference of the second arm, and the time to success of both.
+
+    Raises:
+        CheckpointError: when a run does not fit the environment.
+        ConfigError: when there are not two arms.
+    """
+    folders = [Path(run) for run in runs]
+    loaded = [(run.absolute().parent.name, Checkpoint.load(run)) for run in folders]
+    for (_, checkpoint), folder in zip(loaded, folders, strict=True):
+        pipeline.check_fits(checkpoint, folder, lab.recipe.evaluation.task)
+    log, found = evaluation.evaluate_until_clear(
+        loaded,
+        lab.recipe.evaluation,
+        margin=margin,
+        device=lab.device,
+        progress=lab.progress,
+    )
+    log.save(lab.out / ROLLOUTS)
+    baseline, treatment = log.outcomes()
+    facts = {"baseline": baseline, "treatment": treatment, "margin": margin}
+    found.save(lab.out / UNTIL_CLEAR, {**facts, "clear": found.clear(margin)})
+    return found, times_to_success(log, baseline)
 
 
 def evaluate_runs(
@@ -587,7 +652,7 @@ def evaluate_runs(
         compared = comparison.compare(outcomes, baseline=baseline, treatment=others[-1])
         compared.save(lab.out / COMPARISON)
     filmed = filming.film_runs(lab, folders, videos) if videos else []
-    return Evaluated(rates, compared, filmed)
+    return Evaluated(rates, compared, filmed, times_to_success(log, next(iter(outcomes))))
 
 
 def _settings(recipe: Recipe | str) -> Recipe:

@@ -22,19 +22,18 @@ class Console:
         self.as_json = as_json
         self._bar: Any = None
         self._task: Any = None
-        self._stage: tuple[str, int] | None = None
+        self._total: int | None = None
         self._done, self._first, self._started, self._last_line = 0, 0, 0.0, 0.0
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Show how far a stage is, and how long it will take.
 
-        `what` starts with the name of the stage; a change of stage starts a new line.
+        One clock runs as long as the total stays and what is done grows; else another begins.
         """
-        stage = (what.split()[0] if what else "", total)
-        fresh = stage != self._stage or done < self._done
+        fresh = total != self._total or done < self._done
         if fresh:
             self._first, self._started = done, time.monotonic()
-        self._stage, self._done = stage, done
+        self._total, self._done = total, done
         if sys.stderr.isatty() and not self.as_json:
             self._draw(done, total, what, fresh=fresh)
         else:

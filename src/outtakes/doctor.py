@@ -36,6 +36,7 @@ EXTRAS = {
     "hid": "operator",
     "pynput": "operator",
     "scipy": "statistics",
+    "timm": "eyes",
     "dtaidistance": "rankers",
     "sklearn": "rankers",
     "jinja2": "report",

@@ -86,7 +86,7 @@ def export(
     with _draft(out) as draft:
         selection.save(draft / SELECTION)
         if wanted.weights:
-            save_weights(draft / WEIGHTS, weights)
+            save_weights(draft / WEIGHTS, weights, exported=wanted.dataset)
             facts["weights"] = str(out / WEIGHTS)
         if wanted.dataset:
             content = _write_dataset(demos, layout, selection, draft)

@@ -5,6 +5,7 @@ The only module that imports Rerun. Videos go in as they are stored: nothing is 
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,18 @@ import numpy as np
 
 from outtakes.data.demo import Outcome
 from outtakes.data.lerobot.cutting import cut
+from outtakes.data.lerobot.decode import read_filmed_rows
+from outtakes.data.lerobot.faults import Faults
 from outtakes.data.lerobot.layout import Layout, dimension_names
 from outtakes.data.lerobot.location import find_layout
-from outtakes.data.lerobot.parquet import image_rows
-from outtakes.data.lerobot.rows import ACTION, ENVIRONMENT_STATE, STATE, Rows, read_rows
+from outtakes.data.lerobot.rows import (
+    ACTION,
+    ENVIRONMENT_STATE,
+    STATE,
+    Rows,
+    stored_pictures,
+)
+from outtakes.data.lerobot.video import frames_at, is_even
 from outtakes.data.outcomes import frame_columns, known_outcomes
 from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
@@ -35,6 +44,8 @@ FRAME, SECONDS = "frame", "seconds"
 """Timelines; both begin with the episode, so that episodes lie over one another."""
 SUCCESS, SCORE = "next.success", "score"
 """What is solved, 0 or 1; the measure that ranks the failures, at each frame."""
+_QUALITY = 95
+"""Of the JPEG files that stand for a video which the viewer cannot play."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,13 @@ class Takes:
         first = int(self.layout.starts[take.place])
         return values[first : first + take.length].reshape(take.length, -1).astype(np.float64)
 
+    def video_times(self, take: Take, feature: str) -> tuple[Path, np.ndarray]:
+        """The video in which a camera filmed it; (T,) seconds from its start to each frame."""
+        spans, first = self.layout.videos[feature], int(self.layout.starts[take.place])
+        own = self.rows.columns["timestamp"][first : first + take.length].astype(np.float64)
+        source = self.layout.root / spans.files[take.place]
+        return source, spans.from_timestamps[take.place] + own
+
 
 def read_takes(
     home: Path,
@@ -122,16 +140,20 @@ def read_takes(
     layout = find_layout(home)
     columns = [STATE, ENVIRONMENT_STATE, ACTION, SUCCESS]
     columns += frame_columns(layout.features, reading.source)
-    layout, rows = read_rows(layout, list(dict.fromkeys(columns)), skip_bad=reading.skip_bad)
+    columns = list(dict.fromkeys(columns))
+    known = layout.episode_indices.tolist()
+    for episode in episodes:
+        if episode not in known:
+            raise UnknownName("episode", str(episode), map(str, known))
+    if episodes:
+        hidden = set(known) - set(episodes)
+        layout = layout.without(dict.fromkeys(hidden, "not asked for"))
+    layout, rows = read_filmed_rows(layout, columns, skip_bad=reading.skip_bad)
     # Outcomes are looked for where training looks, in the one column it reads.
     told = {name: rows.columns[name] for name in frame_columns(layout.features, reading.source)}
     outcomes = known_outcomes(layout.evidence(told, reading.labels), reading.source)
     ranked = {} if scores is None else {f.episode: f for f in scores.ranked()}
     _check_scores(layout, ranked)
-    known = layout.episode_indices.tolist()
-    for episode in episodes:
-        if episode not in known:
-            raise UnknownName("episode", str(episode), map(str, known))
     takes = [
         Take(
             place,
@@ -143,8 +165,7 @@ def read_takes(
             ranked.get(episode),
             scores.measure.of(ranked[episode].mean, 3) if scores and episode in ranked else "",
         )
-        for place, episode in enumerate(known)
-        if not episodes or episode in episodes
+        for place, episode in enumerate(layout.episode_indices.tolist())
     ]
     takes.sort(key=lambda take: (take.rank is None, take.rank, take.episode))
     return Takes(layout, rows, takes, scores.measure if scores else None)
@@ -257,35 +278,53 @@ def _log_camera(
         pictures = rr.EncodedImage.columns(blob=_pictures(takes, take, feature))
         recording.send_columns(path, indexes=times, columns=pictures)
         return
-    content, first = _video(takes.layout, take, feature)
+    content, wanted = _video(takes, take, feature)
     video = rr.AssetVideo(contents=content, media_type="video/mp4")
+    try:
+        shown = np.array(video.read_frame_timestamps_nanos())
+    except (RuntimeError, ValueError):
+        # A codec that the viewer does not know.
+        frames = rr.EncodedImage.columns(blob=_frames(takes, take, feature))
+        recording.send_columns(path, indexes=times, columns=frames)
+        return
+    nearest = np.abs(shown[None] - wanted[:, None] * 1e9).argmin(axis=1)
     recording.log(path, video, static=True)
-    shown = video.read_frame_timestamps_nanos()[first : first + take.length]
-    references = rr.VideoFrameReference.columns_nanos(shown)
+    references = rr.VideoFrameReference.columns_nanos(shown[nearest])
     recording.send_columns(path, indexes=times, columns=references)
 
 
-def _video(layout: Layout, take: Take, feature: str) -> tuple[bytes, int]:
-    """The episode's own piece of its video, or all of it where it cannot be cut; first frame."""
-    spans = layout.videos[feature]
-    source = layout.root / spans.files[take.place]
-    first = round(float(spans.from_timestamps[take.place]) * layout.fps)
-    with tempfile.TemporaryDirectory() as folder:
-        piece = Path(folder) / "piece.mp4"
-        if cut(source, piece, [(first, first + take.length)], layout.fps):
-            return piece.read_bytes(), 0
-    return source.read_bytes(), first
+def _video(takes: Takes, take: Take, feature: str) -> tuple[bytes, np.ndarray]:
+    """The episode's own piece of its video, or all of it where it cannot be cut; (T,) seconds at
+    which its frames are shown there."""
+    source, wanted = takes.video_times(take, feature)
+    fps = takes.layout.fps
+    if is_even(wanted, fps):
+        first = round(float(wanted[0]) * fps)
+        with tempfile.TemporaryDirectory() as folder:
+            piece = Path(folder) / "piece.mp4"
+            if cut(source, piece, [(first, first + take.length)], fps):
+                return piece.read_bytes(), np.arange(take.length) / fps
+    return source.read_bytes(), wanted
+
+
+def _frames(takes: Takes, take: Take, feature: str) -> list[bytes]:
+    """An episode's frames as JPEG files."""
+    from PIL import Image
+
+    source, wanted = takes.video_times(take, feature)
+    episodes = np.full(take.length, take.episode)
+    found = frames_at(source, wanted, episodes, takes.layout.fps, Faults(skip=False))
+    pictures = []
+    for _, frame in found:
+        file = io.BytesIO()
+        Image.fromarray(frame).save(file, "JPEG", quality=_QUALITY)
+        pictures.append(file.getvalue())
+    return pictures
 
 
 def _pictures(takes: Takes, take: Take, feature: str) -> list[bytes]:
     first = int(takes.layout.starts[take.place])
-    for file, places in takes.rows.places.items():
-        rows = np.flatnonzero((places >= first) & (places < first + take.length))
-        if len(rows):
-            path, span = takes.layout.root / file, int(rows[-1] - rows[0]) + 1
-            images = image_rows(path, feature, int(rows[0]), span)
-            return [images[int(rows[i] - rows[0])] for i in np.argsort(places[rows])]
-    return []
+    return stored_pictures(takes.layout, takes.rows, feature, first, take.length)
 
 
 def _blueprint(takes: Takes) -> rrb.Blueprint:

@@ -136,8 +136,8 @@ def test_a_file_of_another_width(dataset: Path, cache: Path) -> None:
 
 def test_missing_values(dataset: Path, cache: Path) -> None:
     path = only(dataset, "data/*/*.parquet")
-    edit_column(path, "next.success", lambda values: [None, *values[1:]])
-    assert_refused(dataset, cache, "next.success has empty values", str(path))
+    edit_column(path, "action", lambda values: [[None] * 7, *values[1:]])
+    assert_refused(dataset, cache, "action is not finite at frame 0", "episode 0", str(path))
 
 
 # Files
@@ -217,7 +217,7 @@ def test_episodes_out_of_step_with_the_video(dataset: Path, cache: Path) -> None
     index = only(dataset, "meta/episodes/*/*.parquet")
     column = "videos/observation.images.overhead/from_timestamp"
     edit_column(index, column, lambda times: [times[0], *(t + 0.025 for t in times[1:])])
-    assert_refused(dataset, cache, "no frame at", "episode 1")
+    assert_refused(dataset, cache, "its piece of the video", "episode 1")
 
 
 # The index
@@ -256,7 +256,8 @@ def test_doubled_frames(dataset: Path, cache: Path) -> None:
 def test_a_file_index_that_leads_nowhere(dataset: Path, cache: Path) -> None:
     index = only(dataset, "meta/episodes/*/*.parquet")
     edit_column(index, "data/file_index", lambda files: [*files[:-1], 7])
-    assert_refused(dataset, cache, "file-007.parquet")
+    edit_column(only(dataset, "data/*/*.parquet"), "episode_index", lambda e: [0] * len(e))
+    assert_refused(dataset, cache, "episode 0 has 92 frames", "file-000.parquet")
 
 
 @pytest.mark.parametrize("template", ["data_path", "video_path"])

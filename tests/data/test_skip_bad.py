@@ -84,7 +84,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], set[int], str]] = {
     "NaN and infinite actions": (spoil_action, {1, 3}, "action is not finite at frame 4"),
     "a missing row": (drop_a_row, {2}, "episode 2 has 19 frames, the index tells 20"),
     "a doubled frame": (double_a_frame, {5}, "frame_index 1 where"),
-    "out of step with the video": (shift_in_the_video, {4}, "no frame at"),
+    "out of step with the video": (shift_in_the_video, {4}, "its piece of the video"),
     "a garbled video": (garble_the_video, {2}, "no frame at"),
 }
 

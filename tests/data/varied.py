@@ -58,6 +58,10 @@ class Robot:
             self.outcome: {"dtype": self.outcome_type, "shape": (1,), "names": None},
         }
 
+    def frames(self) -> list[dict[str, Any]]:
+        """Every frame of every episode."""
+        return [self.frame(e, t) for e, length in enumerate(self.lengths) for t in range(length)]
+
     def frame(self, episode: int, t: int) -> dict[str, Any]:
         """One frame of one episode, the same whenever it is asked for."""
         rng = np.random.default_rng([episode, t])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from av.video.stream import VideoStream
 from PIL import Image
 
 from tests.data.varied import Camera, Robot
@@ -20,8 +22,18 @@ _PARQUET = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 _VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 
 
-def write_version_21(root: Path, robot: Robot) -> Path:
-    """Write what `tests.data.varied.record` does as LeRobot did in early 2025."""
+def write_version_21(
+    root: Path, robot: Robot, *, codec: str = "libx264", pixels: str = "yuv420p", last: int = 1
+) -> Path:
+    """Write what `tests.data.varied.record` does as LeRobot did in early 2025.
+
+    Args:
+        root: folder of the new dataset.
+        robot: what is recorded.
+        codec: of the videos.
+        pixels: their format.
+        last: frame periods for which the last frame of each is shown.
+    """
     episodes = [
         [robot.frame(e, t) for t in range(length)] for e, length in enumerate(robot.lengths)
     ]
@@ -48,7 +60,7 @@ def write_version_21(root: Path, robot: Robot) -> Path:
     first = 0
     for e, frames in enumerate(episodes):
         _write_rows(root, robot, e, frames, first, tasks)
-        _write_videos(root, robot, e, frames)
+        _write_videos(root, robot, e, frames, codec, pixels, last)
         first += len(frames)
     return root
 
@@ -85,7 +97,7 @@ def _write_rows(
 ) -> None:
     count = len(frames)
     columns: dict[str, Any] = {
-        "timestamp": np.arange(count, dtype=np.float32) / np.float32(robot.fps),
+        "timestamp": (np.arange(count) / robot.fps).astype(np.float32),
         "frame_index": np.arange(count),
         "episode_index": np.full(count, episode),
         "index": first + np.arange(count),
@@ -104,22 +116,40 @@ def _write_rows(
     pq.write_table(pa.table(columns), path)
 
 
-def _write_videos(root: Path, robot: Robot, episode: int, frames: Sequence[Mapping]) -> None:
+def _write_videos(
+    root: Path,
+    robot: Robot,
+    episode: int,
+    frames: Sequence[Mapping],
+    codec: str,
+    pixels: str,
+    last: int,
+) -> None:
     for name, camera in robot.cameras.items():
         if camera.kind == "video":
             path = _VIDEO.format(episode_chunk=0, video_key=name, episode_index=episode)
-            _encode(root / path, [frame[name] for frame in frames], robot.fps)
+            pictures = [frame[name] for frame in frames]
+            _encode(root / path, pictures, robot.fps, codec, pixels, last)
 
 
-def _encode(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
+def _encode(
+    path: Path, pictures: Sequence[np.ndarray], fps: float, codec: str, pixels: str, last: int
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    rate = Fraction(fps).limit_denominator(100_000)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"g": "2"})
+        stream = container.add_stream(codec, rate, {"g": "2"})
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+        stream.pix_fmt = pixels
+        stream.codec_context.time_base = 1 / rate
+        frames = [av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in pictures]
+        for i, frame in enumerate(frames):
+            frame.pts, frame.time_base = i, 1 / rate
+        for packet in [p for frame in [*frames, None] for p in stream.encode(frame)]:
+            if packet.pts == len(pictures) - 1:
+                packet.duration = last * (packet.duration or 1)
+            container.mux(packet)
 
 
 def _statistics(robot: Robot, frames: Sequence[Mapping]) -> dict[str, dict[str, list]]:

@@ -32,6 +32,7 @@ def test_run_folders_are_rolled_out_as_the_demo_did_and_compared(
 ) -> None:
     lab, runs = replace(finished.lab, out=tmp_path), runs_of(finished, "act-s", "act-best")
     found = api.evaluate_runs(lab, runs, signals=["revision"])
+    assert found.comparison is not None
     assert found.comparison == Comparison.load(tmp_path / COMPARISON)
     assert (found.comparison.baseline, found.comparison.treatment) == tuple(found.rates)
     assert [rate.n_rollouts for rate in found.rates.values()] == [4, 4]

@@ -51,8 +51,9 @@ def test_a_film_has_a_picture_of_every_step_of_the_rollout_it_repeats(finished: 
     pictures = []
     for film in films:
         rollout = counted[film.arm, film.seed, film.initial_state]
-        with av.open(str(finished.lab.out / film.video)) as container:
-            shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        container = av.open(str(finished.lab.out / film.video))
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        container.close()
         assert (film.success, len(shown)) == (rollout.success, rollout.steps)
         pictures.append(shown[0].astype(int))
     # All begin in one initial state.

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from outtakes.data.demo import DemoSet
-from outtakes.errors import ConfigError, UnknownName
+from outtakes.errors import ConfigError, DatasetError, UnknownName
 from outtakes.experiments.recipes import (
     PAPER,
     QUICK,
     RECIPE_FPS,
     RECIPES,
     SMOKE,
+    Eyes,
     Recipe,
     adapt,
     recipe,
@@ -60,10 +61,40 @@ def test_a_policy_looks_only_when_it_must() -> None:
     )
     assert adapt(SMOKE, seeing).policy.cameras == ()
     assert adapt(SMOKE, blind).policy.cameras == ()
-    assert adapt(SMOKE, without_poses).policy.cameras == ("overhead",)
+    assert adapt(SMOKE, without_poses).policy.views == ("overhead",)
     assert adapt(PAPER, seeing).policy.cameras == ("overhead",)
     assert adapt(PAPER, blind).policy.cameras == ()
     assert adapt(SMOKE, seeing, look=True).policy.cameras == ("overhead",)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "eyes", "device", "form"),
+    [
+        (QUICK, "auto", "cpu", "vector"),
+        (QUICK, "auto", "cuda", None),
+        (QUICK, "tokens", "cuda", "tokens"),
+        (QUICK, "resnet", "cpu", None),
+        (PAPER, "resnet", "cpu", None),
+    ],
+)
+def test_without_object_poses_frozen_eyes_look_on_a_cpu(
+    recipe: Recipe, eyes: Eyes, device: str, form: str | None
+) -> None:
+    seeing = make_demos(camera=True)
+    blind = np.zeros((len(seeing.action), 0), dtype=np.float32)
+    demos = replace(seeing, environment_state=blind)
+    policy = adapt(replace(recipe, eyes=eyes), demos, device=device).policy
+    assert policy.views == ("overhead",)
+    assert (None if policy.eyes is None else policy.eyes.form) == form
+    if policy.eyes is not None:
+        assert (policy.cameras, policy.eyes.image_size) == ((), recipe.image_size)
+
+
+def test_eyes_that_were_asked_for_look_where_there_are_poses_and_need_a_camera() -> None:
+    frozen = replace(QUICK, eyes="frozen")
+    assert adapt(frozen, make_demos(camera=True), device="cuda").policy.eyes is not None
+    with pytest.raises(DatasetError, match="no camera for frozen eyes"):
+        adapt(frozen, make_demos())
 
 
 # The chunk

@@ -189,21 +189,21 @@ def kill_during(command: tuple[str, ...], run: Path) -> dict[str, int]:
     Returns:
         What other runs had left by then, and when.
     """
-    started = subprocess.Popen(
-        [SCRIPT, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    study = run.parents[2]
+    said = study.with_name("said.txt")
+    with said.open("w") as stream:
+        started = subprocess.Popen(
+            [SCRIPT, *command], stdout=stream, stderr=stream, start_new_session=True
+        )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (run / FILE).exists():
-            assert started.poll() is None, "the study ended by itself"
+            assert started.poll() is None, said.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.005)
     finally:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-    study = run.parents[2]
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
     own = str(run.relative_to(study))
     return {name: when for name, when in mtimes(study).items() if not name.startswith(own)}

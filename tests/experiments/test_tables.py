@@ -23,7 +23,7 @@ def arms() -> list[Arm]:
 def comparison() -> Comparison:
     """ACT wins 40 of 100, PB 60 and 50 under its two steerings, in each of two seeds."""
     won = {"act": 40, "pb (nearest)": 60, "pb (mean)": 50}
-    outcomes = {arm: dict.fromkeys((0, 1), np.arange(100) < n) for arm, n in won.items()}
+    outcomes = {arm: {s: np.arange(100) < n for s in range(2)} for arm, n in won.items()}
     return compare(outcomes, baseline="act", treatment="pb (mean)")
 
 

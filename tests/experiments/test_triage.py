@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
     assert cameras == (("overhead",) if name == "pictures" else ())
     for path in out.rglob("*.safetensors"):
         path.unlink()
+
+
+def test_it_says_before_it_starts_what_it_will_do_and_again_that_it_is_done(
+    made_datasets: Path, tmp_path: Path
+) -> None:
+    flags = (*TINY, "--count", "1", "--cameras", "--out", tmp_path / "out")
+    first = done("triage", made_datasets / "lift", *flags)
+    said = first.err.index("1 run to rank by, then 12 to cross-validate, 2 steps each")
+    assert first.err.index("Not used  observation.images.overhead\n") < said
+    *_, (at, last) = [(m.start(), m[0]) for m in re.finditer(r"\d+/13 .*", first.err)]
+    assert said < at
+    assert re.fullmatch(r"13/13 train .+, part \d of 3 held out, seed 0", last)
+    again = done("triage", made_datasets / "lift", *flags)
+    assert (again.err, again.out) == ("  All of this is done already.\n", first.out)
+    (tmp_path / "out" / "selection.json").touch()
+    assert "already" not in done("triage", made_datasets / "lift", *flags).err
 
 
 def test_every_success_is_held_out_once(made_datasets: Path, tmp_path: Path) -> None:

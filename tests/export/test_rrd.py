@@ -20,9 +20,13 @@ from rerun.experimental import RrdReader
 
 from outtakes.data.demo import DemoSet
 from outtakes.data.lerobot.read import read_dataset
+from outtakes.data.reading import Reading
 from outtakes.ranking.scores import FailureScore, Scores
 from tests.commands import done, fingerprint, refused
+from tests.data.test_as_recorded import trim
 from tests.data.test_damage import cut_in_half, only
+from tests.data.varied import Camera
+from tests.data.version_21 import write_version_21
 from tests.export.conftest import ROBOT
 from tests.export.test_dataset import as_one_stream, shorten
 from tests.ranking.rankings import make_scores
@@ -177,7 +181,8 @@ def test_a_damaged_video_is_one_line(arm: Path, tmp_path: Path) -> None:
     video = only(root, "videos/*.top/*/*.mp4")
     shorten(video)
     flags = ("rerun", root, "--out", tmp_path / "x.rrd")
-    assert "truncated or damaged (no frame" in refused(*flags)
+    line = refused(*flags)
+    assert "no frame at 1.160 s" in line and "episode 3" in line
     cut_in_half(video)
     assert "truncated or damaged" in refused(*flags)
     video.unlink()
@@ -193,4 +198,36 @@ def test_without_rerun_it_is_one_line(arm: Path, tmp_path: Path) -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert finished.returncode == 2
-    assert finished.stderr == ("outtakes: rerun is not installed: pip install 'outtakes[rerun]'\n")
+    assert finished.stderr == (
+        "outtakes: rerun needs rerun, not installed here: pip install 'outtakes[rerun]'\n"
+    )
+
+
+@pytest.mark.parametrize(("codec", "pixels"), [("mpeg4", "yuv420p"), ("mjpeg", "yuvj420p")])
+def test_codecs_that_the_viewer_does_not_play_are_shown_as_pictures(
+    codec: str, pixels: str, tmp_path: Path
+) -> None:
+    robot = replace(
+        ROBOT, cameras={"observation.images.top": Camera(48, 64)}, lengths=(5, 4), tasks=("fold",)
+    )
+    root = write_version_21(tmp_path / "arm", robot, codec=codec, pixels=pixels)
+    done("rerun", root, "--out", tmp_path / "arm.rrd")
+    logged = entities(tmp_path / "arm.rrd")
+    for home, demo in zip(
+        ("/success/episode_0000", "/failure/episode_0001"), read_dataset(root), strict=True
+    ):
+        blobs = logged[f"{home}/camera/top"]["EncodedImage:blob"]
+        assert len(blobs) == len(demo)
+        for blob, frame in zip(blobs, demo.images["top"], strict=True):
+            content = bytes(np.array(blob, dtype=np.uint8).ravel())
+            shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+            assert np.abs(shown.astype(int) - frame).mean() < 2
+
+
+def test_times_that_begin_late_show_their_own_pictures(arm: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(arm, tmp_path / "arm"))
+    trim(root, 3, renumber=True)
+    done("rerun", root, "--episodes", "1", "--out", tmp_path / "arm.rrd")
+    logged = entities(tmp_path / "arm.rrd")["/failure/episode_0001/camera/top"]
+    frames = read_dataset(arm, Reading(cameras=["top"]))[1].images["top"]
+    assert_camera(logged, frames[3:])

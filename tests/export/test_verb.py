@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,10 @@ def test_a_selection_is_exported_with_weights_by_rank(
     assert told["kept"] == selection.kept and told["dropped"] == selection.dropped
     rows = pq.read_table(out / "weights.parquet").to_pylist()
     failures = {row["rank"]: row["weight"] for row in rows if row["outcome"] == "failure"}
-    assert failures == {1: 1.0, 2: 0.0, 3: 0.0}
+    # Of the new dataset's own episodes.
+    assert [row["episode_index"] for row in rows] == [0, 1, 2, 3]
+    assert [row["source_episode"] for row in rows] == selection.kept
+    assert failures == {1: 1.0}
     assert Selection.load(out / "selection.json").choices == selection.choices
 
 
@@ -153,11 +157,11 @@ def test_a_kill_leaves_nothing_where_the_export_was_to_be(arm: Path, tmp_path: P
     command = [SCRIPT, "export", arm, *SMOKE, "--out", tmp_path / "out"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until = time.monotonic() + 60
-    while not list(tmp_path.glob(".out.*/work")) and time.monotonic() < until:
+    while not list(tmp_path.glob(".out.*/dataset")) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert list(tmp_path.glob(".out.*/work"))
+    assert list(tmp_path.glob(".out.*/dataset"))
     assert not (tmp_path / "out").exists()
     done("export", arm, *SMOKE, "--out", tmp_path / "out")
 
@@ -267,3 +271,27 @@ def test_without_a_token_nothing_is_begun(arm: Path, tmp_path: Path) -> None:
     called = push(arm, tmp_path / "out", "http://127.0.0.1:9", token="")
     assert called.code == 2 and "hf auth login" in called.error
     assert not (tmp_path / "out").exists()
+
+
+def test_what_needs_the_table_alone_opens_no_picture_and_imports_nothing_slow(
+    arm: Path, triaged: Path, tmp_path: Path
+) -> None:
+    calls = [
+        ["review", str(arm), "--export", str(tmp_path / "kept.json")],
+        ["select", str(triaged / "scores.json"), "--count", "1", "--out", str(tmp_path / "s.json")],
+        ["export", str(arm), "--no-lerobot", "--out", str(tmp_path / "out")],
+    ]
+    program = f"""
+import sys
+for name in ("av", "lerobot", "pandas", "PIL", "torch"):
+    sys.modules[name] = None
+from outtakes.cli import main
+for call in {calls!r}:
+    try:
+        main(call)
+    except SystemExit as ended:
+        assert not ended.code, call
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert Selection.load(tmp_path / "kept.json").kept == [0, 2, 3, 5]

@@ -82,18 +82,18 @@ def test_the_file_holds_what_the_documentation_says(exported: tuple[Path, dict])
     names = re.findall(r"^\| `(\w+)` \| (\w+)", documented[1], re.MULTILINE)
     types = {"int64": "int64", "string": "string", "float64": "double"}
     assert [(n, types[t]) for n, t in names] == [(f.name, str(f.type)) for f in table.schema]
-    assert table["weight"].to_pylist() == [1, 0, 1, 1, 0, 1]
-    assert table["exported_index"].to_pylist() == [0, None, 1, 2, None, 3]
+    assert table["weight"].to_pylist() == [1, 1, 1, 1]
+    assert table["episode_index"].to_pylist() == [0, 1, 2, 3]
+    assert table["source_episode"].to_pylist() == [0, 2, 3, 5]
 
 
 def test_the_documented_sampler_draws_kept_episodes_alone(
-    arm: Path, exported: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    exported: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", FORMATS.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    Path("DATASET").symlink_to(arm)
     Path("DIR").symlink_to(exported[0])
     names: dict = {}
     exec(compile(code, str(FORMATS), "exec"), names)
     drawn = {int(names["dataset"].hf_dataset[i]["episode_index"]) for i in names["sampler"]}
-    assert drawn == {0, 2, 3, 5}
+    assert drawn == {0, 1, 2, 3}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -152,4 +153,72 @@ def test_the_user_has_the_last_word(imported: Import, demos: Path, tmp_path: Pat
 def test_nothing_is_guessed_where_nothing_tells(imported: Import, demos: Path):
     without_rewards(demos)
     with pytest.raises(DatasetError, match=r"no outcome; .*mask/success.*rewards.*data/demo_0"):
+        imported(demos)
+
+
+def test_rewards_that_are_all_zero_or_nan_tell_nothing(imported: Import, demos: Path):
+    for value in (0.0, np.nan):
+        with opened(demos) as file:
+            for demo in file["data"].values():
+                demo["rewards"][:] = value
+        with pytest.raises(DatasetError, match=r"no outcome; .*rewards other than 0.*--outcome"):
+            imported(demos)
+
+
+def test_rewards_may_be_a_column(imported: Import, demos: Path):
+    with opened(demos) as file:
+        for demo in file["data"].values():
+            rewards = demo["rewards"][:]
+            del demo["rewards"]
+            demo["rewards"] = rewards[:, None]
+    assert imported(demos).count(S) == 3
+
+
+# Cameras under other names
+
+
+def test_whatever_holds_pictures_is_a_camera(imported: Import, demos: Path, tmp_path: Path):
+    with opened(demos) as file:
+        for episode, demo in enumerate(file["data"].values()):
+            film = np.stack([frame(episode, t) for t in range(len(demo["actions"]))])
+            demo["obs/eye_in_hand_rgb"] = film
+            demo["obs/gray"] = film[..., :1]
+            demo["obs/with_alpha"] = np.concatenate([film, film[..., :1]], axis=3)
+            demo["obs/depth"] = film[..., 0].astype(np.uint16)
+    imported(demos)
+    found = read_dataset(tmp_path / "dataset")[2].images
+    assert set(found) == {"agentview", "eye_in_hand_rgb", "gray", "with_alpha"}
+    for name, images in found.items():
+        for t, image in enumerate(images):
+            expected = frame(2, t).astype(int)
+            if name == "gray":
+                expected = np.repeat(expected[..., :1], 3, axis=2)
+            assert np.abs(image.astype(int) - expected).mean() < 4, name
+
+
+def test_liberos_names(imported: Import, demos: Path, tmp_path: Path):
+    with opened(demos) as file:
+        words = {"language_instruction": "put the bowl on the plate"}
+        file["data"].attrs["problem_info"] = json.dumps(words)
+        for demo in file["data"].values():
+            for old, new in (("robot0_joint_pos", "joint_states"), ("robot0_eef_pos", "ee_states")):
+                demo["obs"].move(old, new)
+            for key in ("robot0_eef_quat", "robot0_gripper_qpos", "robot0_joint_vel"):
+                del demo[f"obs/{key}"]
+    assert imported(demos).facts.task == "put the bowl on the plate"
+    assert read_dataset(tmp_path / "dataset").state.shape[1] == 7 + 3
+
+
+def test_a_filter_that_is_not_installed_is_named(imported: Import, demos: Path):
+    with opened(demos) as file:
+        demo = file["data/demo_1"]
+        length = len(demo["actions"])
+        del demo["actions"]
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((length, 7))
+        plan.set_filter(32999, h5py.h5z.FLAG_OPTIONAL, ())
+        space = h5py.h5s.create_simple((length, 7))
+        made = h5py.h5d.create(demo.id, b"actions", h5py.h5t.IEEE_F64LE, space, plan)
+        made.write_direct_chunk((0, 0), np.zeros((length, 7)).tobytes())
+    with pytest.raises(DatasetError, match=r"packed by the filter .*32999.*demo_1.*hdf5plugin"):
         imported(demos)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.frozen import FrozenEyes
 from tests.commands import done, refused
 from tests.demos import make_demos, small_act, train_small
 from tests.plugin.policies import make_trainee, trained
 
 CONTROLLER = ControllerConfig(replan=3)
+EYES = FrozenEyes(cameras=("overhead",), weights="random-0", layer=0, components=4, image_size=64)
 SHAPES = [
     {"condition": "pb", "cameras": ("overhead",)},
+    {"condition": "pb", "eyes": EYES},
+    {"condition": "none", "eyes": replace(EYES, form="tokens", layer=3)},
     {"condition": "pb", "use_vae": True},
     {"condition": "label"},
     {"condition": "none"},
@@ -41,7 +46,7 @@ SHAPES = [
 
 def make_run(folder: Path, **shape: Any) -> tuple[DemoSet, Checkpoint]:
     """A run of a few steps, one dimension of whose state hardly moves."""
-    demos = make_demos(camera=bool(shape.get("cameras")))
+    demos = make_demos(camera=bool(shape.get("cameras") or shape.get("eyes")))
     demos.state[:, 1] = 0.3
     return demos, train_small(folder, demos, policy=small_act(**shape))
 

@@ -20,6 +20,7 @@ from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from tests.data.episodes import recording, without_camera
+from tests.data.varied import Robot, record
 from tests.demos import bias_of, gradient_of
 from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch, trained
 
@@ -296,3 +297,16 @@ def test_actions_come_out_in_the_units_of_the_robot(pair: Path, tmp_path: Path):
     batch = train_batch(policy, pair, [3])
     raw = read_dataset(pair, cache_dir=tmp_path).action[3]
     torch.testing.assert_close(after(batch[ACTION][0, :1])[0], torch.from_numpy(raw))
+
+
+def test_a_robot_of_one_joint(tmp_path: Path):
+    """LeRobot stores a vector of one number as a number, and hands it over so."""
+    joint = Robot(state=1, action=1, lengths=(12, 9))
+    root = record(tmp_path / "joint", joint)
+    policy = make_trainee(root)
+    loss, parts = policy(train_batch(policy, root, [0, 5, 12, 20]))
+    assert loss.isfinite() and parts["action_l1"] > 0
+    policy = trained(policy, root)
+    assert policy.success_bank().embeddings.shape == (1, 1)
+    seen = {"observation.state": torch.zeros(3, 1)}
+    assert policy.predict_action_chunk(seen).shape == (3, CHUNK, 1)

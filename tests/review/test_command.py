@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from outtakes.data.lerobot.read import read_dataset
-from outtakes.experiments.datasets import load_selection
+from outtakes.selection.made_for import load_selection
 from outtakes.selection.select import Selection
 from tests.commands import SCRIPT, done, fingerprint, refused
 from tests.review.coded import LENGTHS

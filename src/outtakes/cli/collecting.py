@@ -35,6 +35,10 @@ class Collect(Verb):
     """Failed demonstrations to keep, scripted; the recipe's when not given."""
     takes: int | None = None
     """Takes to keep, yours, however they end; as many as you like when not given."""
+    cameras: tuple[str, ...] | None = None
+    """Cameras to record, for example overhead wrist; the recipe's when not given."""
+    image_size: int | None = None
+    """Pixels on a side of the square images; the recipe's when not given."""
     seconds: int = 30
     """Longest of your takes."""
     speed: float = 0.4
@@ -46,7 +50,14 @@ class Collect(Verb):
         """Collect and say where."""
         self._check()
         check_writable(self.out.absolute().parent)
-        config = replace(self.settings().collect, environment=self.environment, seed=self.seed)
+        config = self.settings().collect
+        config = replace(
+            config,
+            environment=self.environment,
+            seed=self.seed,
+            cameras=config.cameras if self.cameras is None else self.cameras,
+            image_size=given(self.image_size, config.image_size),
+        )
         if self.operator == "scripted":
             self._collect_scripted(config, console)
         else:

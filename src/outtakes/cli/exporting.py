@@ -44,11 +44,12 @@ class Export(Reads):
 
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
-        from outtakes.api import load_scores, load_selection
         from outtakes.data.lerobot.hub import local_folder
         from outtakes.data.lerobot.read import read_table
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.kept import kept_selection
+        from outtakes.selection.made_for import load_scores, load_selection
+        from outtakes.selection.select import lerobot_argument
 
         self._check_push()
         wanted, home = Wanted(self.lerobot, self.weights), local_folder(self.dataset)
@@ -56,12 +57,16 @@ class Export(Reads):
         for file in (self.select, self.scores):
             check_exists(file)
         check_writable(self.out.absolute().parent)
-        demos, layout, _ = read_table(home, self.reading(), check_videos=self.lerobot)
+        demos, layout = read_table(home, self.reading(), check_videos=self.lerobot)
         chosen = None if self.select is None else load_selection(self.select, demos)
         scores = None if self.scores is None else load_scores(self.scores, demos)
         selection = kept_selection(demos, self._dropped(demos, home), chosen)
         facts = export(demos, layout, selection, self.out, scores=scores, wanted=wanted)
-        facts |= {"kept": selection.kept, "lerobot_argument": selection.as_lerobot_argument()}
+        kept = range(len(selection.kept)) if self.lerobot else selection.kept
+        argument = None
+        if self.lerobot or layout.unlike_lerobot is None:
+            argument = lerobot_argument(kept)
+        facts |= {"kept": selection.kept, "lerobot_argument": argument}
         console.result(_text(facts), {**facts, "hub": self._pushed()})
 
     def _check_push(self) -> None:
@@ -76,11 +81,9 @@ class Export(Reads):
         check_upload(self.push_to_hub)
 
     def _dropped(self, demos: DemoSet, home: Path) -> frozenset[int]:
-        import numpy as np
-
         from outtakes.review.sidecars import Sidecars
 
-        known = np.array(sorted([*demos.episode_indices.tolist(), *demos.provenance.skipped]))
+        known = sorted([*demos.episode_indices.tolist(), *demos.provenance.skipped])
         return Sidecars(home, self.review or home, known).read().dropped
 
     def _pushed(self) -> str | None:
@@ -93,7 +96,7 @@ class Export(Reads):
 
 
 def _text(facts: dict[str, Any]) -> str:
-    lines = [facts["lerobot_argument"]]
+    lines = [facts["lerobot_argument"]] if facts["lerobot_argument"] else []
     if "dataset" in facts:
         lines.append(f"Dataset: {facts['dataset']}{_video_line(facts['videos'])}")
     if "weights" in facts:

@@ -81,9 +81,23 @@ class Trains(Overrides, Reads):
 
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset with successes and failures: a folder, or owner/name on the hub."""
+    eyes: Literal["auto", "frozen", "tokens", "resnet"] | None = None
+    """How the policy looks at pictures, in place of object poses: frozen ImageNet features, the
+    same as tokens for the encoder, or a ResNet-18 trained with it. The recipe's when not given:
+    auto, which is frozen on a CPU where there are no object poses."""
     short_episodes: Literal["shorten", "pad"] = "shorten"
     """For episodes shorter than an action chunk: shorten the chunk, by half at the most, or
     repeat their last action."""
+
+    def reading(self) -> Reading:
+        """How to read the dataset; for a ResNet-18 that was asked for, without object poses."""
+        chosen = super().reading()
+        return replace(chosen, environment_state=False) if self.eyes == "resnet" else chosen
+
+    def settings(self) -> Recipe:
+        """The recipe, with the eyes that were chosen."""
+        chosen = super().settings()
+        return chosen if self.eyes is None else replace(chosen, eyes=self.eyes)
 
     def prepare(self, out: Path, console: Console) -> Prepared:
         """The dataset, and the recipe fitted to it; shows the settings."""

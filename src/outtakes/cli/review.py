@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.verb import Verb, check_writable
+from outtakes.cli.verb import Verb, check_writable, episode_list
 from outtakes.console import Console
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from outtakes.review.catalogue import Catalogue
     from outtakes.review.sidecars import Sidecars
 
@@ -23,13 +26,15 @@ class Review(Verb):
     needs = ("pyarrow", "starlette", "uvicorn")
 
     dataset: Annotated[Positional[Path], arg(metavar="DATASET")]
-    """Folder of a LeRobotDataset v3.0."""
+    """Folder of a LeRobot dataset."""
     scores: Path | None = None
     """scores.json, to sort the failures by, as `outtakes rank` writes it."""
     out: Path | None = None
     """Folder for episode_labels.json and review.json; the dataset's own when not given."""
     export: Path | None = None
     """Show nothing; write the episodes that were not dropped as a selection.json for `train`."""
+    skip_bad: bool = False
+    """Leave corrupt episodes out instead of refusing the dataset."""
     port: int = 0
     """Port of 127.0.0.1 to listen on; any free one when 0."""
     browser: bool = True
@@ -38,15 +43,20 @@ class Review(Verb):
     def run(self, console: Console) -> None:
         """Serve the page until Ctrl-C, or export."""
         from outtakes.review.catalogue import read_catalogue
+
+        if self.export is not None:
+            self._export(self.export, console)
+            return
+        catalogue = read_catalogue(self.dataset, self.scores, skip_bad=self.skip_bad)
+        sidecars = self._sidecars(catalogue.layout.left_out, catalogue.episode_indices)
+        sidecars.read()
+        self._serve(catalogue, sidecars, console)
+
+    def _sidecars(self, left_out: Collection[int], episodes: np.ndarray) -> Sidecars:
         from outtakes.review.sidecars import Sidecars
 
-        catalogue = read_catalogue(self.dataset, self.scores)
-        sidecars = Sidecars(self.dataset, self.out or self.dataset, catalogue.episode_indices)
-        sidecars.read()
-        if self.export is None:
-            self._serve(catalogue, sidecars, console)
-        else:
-            self._export(self.export, sidecars, console)
+        known = sorted([*episodes.tolist(), *left_out])
+        return Sidecars(self.dataset, self.out or self.dataset, known)
 
     def _serve(self, catalogue: Catalogue, sidecars: Sidecars, console: Console) -> None:
         from outtakes.review.server import prepare_server
@@ -66,16 +76,18 @@ class Review(Verb):
             server.open_browser()
         server.run()
 
-    def _export(self, path: Path, sidecars: Sidecars, console: Console) -> None:
-        from outtakes import api
+    def _export(self, path: Path, console: Console) -> None:
+        from outtakes.data.lerobot.read import read_table
+        from outtakes.data.reading import Reading
         from outtakes.review.kept import kept_selection
 
         check_writable(path.absolute().parent)
-        demos = api.load(self.dataset, recipe=self.settings(), progress=console.progress)
+        demos, layout = read_table(self.dataset, Reading(skip_bad=self.skip_bad))
+        sidecars = self._sidecars(layout.left_out, demos.episode_indices)
         selection = kept_selection(demos, sidecars.read().dropped)
         selection.save(path)
-        argument = selection.as_lerobot_argument()
+        text, argument = episode_list(selection, path, self.dataset)
         console.result(
-            argument,
+            text,
             {"selection": str(path), "kept": selection.kept, "lerobot_argument": argument},
         )

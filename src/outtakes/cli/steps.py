@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,15 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from outtakes.cli.reads import Reads, Trains
-from outtakes.cli.verb import Verb, check_given, check_writable, given
+from outtakes.cli.verb import Verb, check_given, check_writable, episode_list, given
 from outtakes.console import Console
 from outtakes.errors import ConfigError
 
 if TYPE_CHECKING:
+    from outtakes.api import Lab
+    from outtakes.evaluation.times import TimeToSuccess
     from outtakes.policy.checkpoint import Checkpoint
     from outtakes.ranking.scores import FailureScore
 
 Keep = Literal["best", "worst", "low", "mid", "high", "random", "below"]
+
+
+_MOST_ROLLOUTS = 1000
+"""Of each run, until the answer is clear."""
 
 
 @dataclass
@@ -148,8 +155,8 @@ class Select(Verb):
     keep: Keep = "best"
     """Those expected to teach most, or least; of the lowest, middle or highest scores; random; or
     all below a threshold."""
-    count: int = 10
-    """How many failures to keep."""
+    count: int | None = None
+    """How many failures to keep; 10, or all when there are fewer, when not given."""
     threshold: float | None = None
     """In the unit of the scores, with --keep below."""
     fold: int = 0
@@ -159,22 +166,38 @@ class Select(Verb):
 
     def run(self, console: Console) -> None:
         """Select and print the episodes as other trainers take them."""
-        from outtakes import api
         from outtakes.ranking.scores import Scores
+        from outtakes.selection.select import select
 
         scores = Scores.load(self.scores)
-        selection = api.select(
+        selection = select(
             scores,
+            scores.successes,
             keep=self.keep,
             count=self.count,
             threshold=self.threshold,
             fold=self.fold,
         )
         selection.save(self.out)
-        argument = selection.as_lerobot_argument()
+        text, argument = episode_list(selection, self.out, Path(scores.dataset))
+        lines, facts = [text], {}
+        if self.keep == "below":
+            means = sorted(failure.mean for failure in scores.failures)
+            kept = len(set(selection.kept) - set(scores.successes))
+            lines.insert(
+                0,
+                f"{kept} of {len(means)} failures are at {self.threshold:g} {scores.measure.unit} "
+                f"or below; they range from {means[0]:.4g} to {means[-1]:.4g}",
+            )
+            facts = {"failures_kept": kept, "range": [means[0], means[-1]]}
         console.result(
-            argument,
-            {"selection": str(self.out), "kept": selection.kept, "lerobot_argument": argument},
+            "\n".join(lines),
+            {
+                "selection": str(self.out),
+                "kept": selection.kept,
+                "lerobot_argument": argument,
+                **facts,
+            },
         )
 
 
@@ -189,7 +212,13 @@ class Evaluate(Verb):
     out: Path
     """Folder for rollouts.parquet and, with several arms, comparison.json."""
     rollouts: int | None = None
-    """Rollouts of each run; the recipe's when not given."""
+    """Rollouts of each run; the recipe's when not given. With --until-clear the most there will be,
+    1000 when not given."""
+    until_clear: bool = False
+    """Compare two arms and stop as soon as it is clear which succeeds more often, or that they
+    differ by less than --margin; looking all the time is allowed for. No videos, no signals."""
+    margin: float = 0.1
+    """With --until-clear: a difference in success rate that is surely smaller counts as none."""
     task: str = "lift"
     """The simulated task."""
     ensemble: float | None = None
@@ -215,9 +244,11 @@ class Evaluate(Verb):
             ensemble=self.ensemble,
             steering=chosen.controller.steering if self.steering is None else self.steering,
         )
-        rollouts = given(self.rollouts, chosen.rollouts)
+        rollouts = given(self.rollouts, _MOST_ROLLOUTS if self.until_clear else chosen.rollouts)
         chosen = replace(chosen, rollouts=rollouts, controller=controller)
         lab = self.lab(chosen, self.out, console, task=self.task)
+        if self.until_clear:
+            return self._until_clear(lab, console)
         found = api.evaluate_runs(lab, self.runs, videos=self.videos, signals=self.signals)
         lines = [
             f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), "
@@ -228,7 +259,48 @@ class Evaluate(Verb):
         if found.comparison is not None:
             content["verdict"] = found.comparison.verdict()
             lines.append(found.comparison.verdict())
+        content["times"] = {arm: asdict(time) for arm, time in found.times.items()}
+        lines += _times(found.times)
         if self.videos:
             content["videos"] = [str(video) for video in found.videos]
             lines += [f"Video: {video}" for video in found.videos]
         console.result("\n".join(lines), content)
+
+    def _until_clear(self, lab: Lab, console: Console) -> None:
+        from outtakes import api
+
+        if self.videos or self.signals:
+            raise ConfigError("videos or signals until clear", remedy="evaluate again for them")
+        if not 0 <= self.margin <= 1:
+            raise ConfigError(f"--margin {self.margin:g}", remedy="choose it in [0, 1]")
+        found, times = api.evaluate_until_clear(lab, self.runs, margin=self.margin)
+        baseline, treatment = times
+        opening = "" if found.clear(self.margin) else "Not clear yet: "
+        verdict = (
+            f"{opening}{treatment} succeeds {100 * found.difference:+.1f} points more often than "
+            f"{baseline} (95 % confidence sequence {100 * found.low:+.1f} to "
+            f"{100 * found.high:+.1f}, p = {found.p:.3f} however often one looks, "
+            f"{found.rounds} initial states of at most {lab.recipe.rollouts}; of these trained "
+            "policies, not of other training seeds)."
+        )
+        console.result(
+            "\n".join([verdict, *_times(times)]),
+            {
+                **asdict(found),
+                "clear": found.clear(self.margin),
+                "verdict": verdict,
+                "times": {arm: asdict(time) for arm, time in times.items()},
+            },
+        )
+
+
+def _times(times: Mapping[str, TimeToSuccess]) -> list[str]:
+    """Time to success of every arm, in words."""
+    lines = []
+    for arm, time in times.items():
+        median = "no success" if time.median is None else f"{time.median:.0f} steps to success"
+        line = f"{arm}: {median} (median), {time.restricted:.0f} on average with failures"
+        if d := time.difference:
+            line += f", {d.difference:+.0f} ({d.low:+.0f} to {d.high:+.0f})"
+        lines.append(line)
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from outtakes.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from outtakes.api import Lab, Recipe
+    from outtakes.selection.select import Selection
 
 
 @dataclass(kw_only=True)
@@ -23,7 +25,10 @@ class Verb:
     """Packages, beyond those of the base install, without which the verb cannot work."""
 
     recipe: str = "quick"
-    """Named settings: smoke, brisk, quick or paper."""
+    """Named settings, smoke, brisk, quick or paper. For data of your own: quick, the default, about
+    10 to 15 minutes on two cores without cameras; brisk, a third of that, for a first look; smoke,
+    about a minute, to see that it runs: its numbers mean nothing; paper, the paper's own settings,
+    days on a GPU."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes CUDA where there is one, mps is Apple's GPU."""
     json: bool = False
@@ -89,6 +94,31 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def episode_list(selection: Selection, file: Path, dataset: Path) -> tuple[str, str | None]:
+    """The kept episodes as LeRobot takes them; where it would take other ones for them, the
+    command that makes a dataset of them, and None.
+
+    Args:
+        selection: what is kept.
+        file: where it was saved.
+        dataset: folder of the dataset; one that is gone is taken for LeRobot's own.
+    """
+    from outtakes.data.lerobot.location import find_layout
+    from outtakes.errors import DatasetError
+
+    try:
+        unlike = find_layout(dataset).unlike_lerobot
+    except DatasetError:
+        unlike = None
+    if unlike is None:
+        argument = selection.as_lerobot_argument()
+        return argument, argument
+    words = ["outtakes", "export", str(dataset), "--select", str(file)]
+    command = shlex.join([*words, "--out", str(file.with_name(f"{file.stem}-export"))])
+    kept = ",".join(map(str, selection.kept))
+    return f"Kept: {kept}\nLeRobot cannot be told so: {unlike}. Copy them with:\n{command}", None
 
 
 def check_exists(file: Path | None) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Observation
+from outtakes.data.projection import Projection
 from outtakes.shapes import Bool, Float, Int
 
 
@@ -146,11 +147,24 @@ class DeviceDemos:
     """A `DemoSet` standardised and resident on a device, where batches are cut by indexing.
 
     Only rows that the demonstrations own are moved there, one demonstration behind the other.
-    Images stay uint8, and stay memory-mapped on the CPU unless the device is a GPU.
+    Images stay uint8, features float16, and both stay memory-mapped on the CPU unless the device
+    is a GPU.
+
+    Args:
+        demos: the demonstrations.
+        normalizer: moments of their vectors.
+        cameras: whose images are seen.
+        device: where batches are cut.
+        maps: camera -> components of its features that are seen at each of their cells.
     """
 
     def __init__(
-        self, demos: DemoSet, normalizer: Normalizer, cameras: tuple[str, ...], device: torch.device
+        self,
+        demos: DemoSet,
+        normalizer: Normalizer,
+        cameras: Sequence[str],
+        device: torch.device,
+        maps: Mapping[str, Projection] | None = None,
     ) -> None:
         self.device = device
         normalizer, rows = normalizer.to(device), demos.rows()
@@ -163,12 +177,17 @@ class DeviceDemos:
         self.ends = self.starts + _on(demos.lengths, device)
         self.success = _on(demos.successes, device)
         self.images = {c: _frames(demos.images[c], rows, device) for c in cameras}
+        self.maps = {
+            camera: (_frames(demos.features[camera], rows, device), projection.to(device))
+            for camera, projection in (maps or {}).items()
+        }
         self.paired = 0 < int(demos.successes.sum()) < len(demos)
 
     def observe(self, row: Int[Tensor, "*n B"]) -> Observation:
         """What is seen in these rows, counted among those that the demonstrations own."""
         images = {camera: frames[row] for camera, frames in self.images.items()}
-        return Observation(self.state[row], self.environment_state[row], images)
+        maps = {camera: basis.of(features[row]) for camera, (features, basis) in self.maps.items()}
+        return Observation(self.state[row], self.environment_state[row], images, maps)
 
     def place(self, samples: Samples) -> PlacedSamples:
         """The samples on the device."""
@@ -212,10 +231,10 @@ def _on(array: np.ndarray, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class _MappedFrames:
-    """Frames that stay where they are until they are asked for."""
+    """Frames, or features of them, that stay where they are until they are asked for."""
 
     frames: np.ndarray
-    """(R, height, width, 3) uint8."""
+    """(R, height, width, C) uint8 or float16."""
     rows: np.ndarray
     """(frames,) int64, which of them are there to be asked for."""
 

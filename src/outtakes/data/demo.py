@@ -20,6 +20,8 @@ from outtakes.errors import DatasetError, UnknownName
 
 VECTORS = ("state", "environment_state", "action")
 """The numeric arrays of a `DemoSet`, by row."""
+IMAGES, FEATURES = "observation.images.", "observation.features."
+"""What comes before a camera's name in the names an agent takes."""
 
 
 class Outcome(StrEnum):
@@ -49,18 +51,27 @@ class Demo:
     """(T, A) float32, the command sent at each step."""
     images: Mapping[str, np.ndarray]
     """Camera name -> (T, height, width, 3) uint8."""
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Camera name -> (T, h, w, C) float16, what frozen eyes made of its images."""
 
     def __len__(self) -> int:
         return len(self.action)
 
     def observations(self, cameras: Sequence[str]) -> dict[str, np.ndarray]:
-        """What it saw at every step, by the names an agent takes; views, nothing is copied."""
-        images = {f"observation.images.{camera}": self.images[camera] for camera in cameras}
+        """What it saw at every step, by the names an agent takes; views, nothing is copied.
+
+        Where frozen eyes have looked at a camera's images, it is what they made of them.
+        """
         return {
             "observation.state": self.state,
             "observation.environment_state": self.environment_state,
-            **images,
+            **dict(self._seen(camera) for camera in cameras),
         }
+
+    def _seen(self, camera: str) -> tuple[str, np.ndarray]:
+        if camera in self.features:
+            return f"{FEATURES}{camera}", self.features[camera]
+        return f"{IMAGES}{camera}", self.images[camera]
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,9 @@ class DemoSet:
     """(R, A) float32."""
     images: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Camera name -> (R, height, width, 3) uint8."""
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Camera name -> (R, h, w, C) float16, what frozen eyes made of its images; empty where none
+    have looked."""
     tasks: Sequence[str] = ()
     """(N,) task descriptions, or empty."""
     provenance: Provenance = field(default_factory=Provenance)
@@ -159,8 +173,9 @@ class DemoSet:
         n, rows = len(self.episode_indices), len(self.action)
         if n == 0:
             raise DatasetError("no episodes", where=self.name, remedy="record or select some")
-        sized = {"state": self.state, "environment_state": self.environment_state, **self.images}
-        for name, array in sized.items():
+        vectors = {"state": self.state, "environment_state": self.environment_state}
+        sized = [*vectors.items(), *self.images.items(), *self.features.items()]
+        for name, array in sized:
             if len(array) != rows:
                 raise DatasetError(
                     f"{name} has {len(array)} rows, action has {rows}",
@@ -205,6 +220,7 @@ class DemoSet:
             environment_state=self.environment_state[rows],
             action=self.action[rows],
             images={camera: frames[rows] for camera, frames in self.images.items()},
+            features={camera: maps[rows] for camera, maps in self.features.items()},
         )
 
     def __iter__(self) -> Iterator[Demo]:

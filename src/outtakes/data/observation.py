@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -22,6 +22,8 @@ class Sizes:
     """E; 0 when there is none."""
     action: int
     """A."""
+    map_channels: int = 0
+    """C, of the maps of frozen eyes; 0 when there is none."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Observation:
     state: Float[Tensor, "*n B S"]
     environment_state: Float[Tensor, "*n B E"]
     images: Mapping[str, UInt8[Tensor, "*n B height width 3"]]
+    maps: Mapping[str, Float[Tensor, "*n B h w C"]] = field(default_factory=dict)
+    """Camera -> what frozen eyes see in each cell of its image, whitened."""
 
     def __len__(self) -> int:
         return len(self.state)

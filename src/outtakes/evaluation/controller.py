@@ -112,6 +112,7 @@ class ChunkController:
         return self._last
 
     def _ask(self, step: int, raw: Mapping[str, np.ndarray]) -> None:
+        raw = self.agent.look(raw)
         if self._steering is None:
             self._steering = self.agent.begin(raw, self.config.steering)
         words = np.random.SeedSequence([*self.noise, step]).generate_state(1)

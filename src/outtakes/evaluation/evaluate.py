@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
+from outtakes.errors import ConfigError
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.evaluation.rolling_out import Decide, roll_out
-from outtakes.evaluation.rollouts import Rollout
+from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.evaluation.sequential import Evidence, evidence
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.progress import Progress
 from outtakes.sim.environment import make_environment
 from outtakes.sim.initial_states import InitialStates
 
 PARALLEL_ENVIRONMENTS = 25
 """Environments stepped together in one process; outcomes do not depend on it."""
+_BETWEEN_LOOKS = 5
+"""Initial states that both arms are rolled out from before the evidence is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +91,74 @@ def evaluate(
             decide=None if watched_by is None else watched_by(steering),
         )
     ]
+
+
+def evaluate_until_clear(
+    runs: Sequence[tuple[str, Checkpoint]],
+    evaluation: Evaluation,
+    *,
+    margin: float,
+    device: str,
+    progress: Progress | None = None,
+) -> tuple[RolloutLog, Evidence]:
+    """Roll two arms out, some initial states at a time, until it is clear which is better.
+
+    Several runs of an arm count as one policy that is each of them equally often.
+
+    Args:
+        runs: arm and checkpoint of each; the first arm is the baseline.
+        evaluation: task, controller, and the most initial states there will be.
+        margin: a difference that is surely smaller counts as none.
+        device: where to compute actions.
+        progress: told of every block of initial states.
+
+    Raises:
+        ConfigError: when there are not two arms.
+    """
+    arms = list(dict.fromkeys(arm for arm, _ in runs))
+    if len(arms) != 2:
+        raise ConfigError(
+            f"{len(arms)} arms to compare until clear",
+            remedy="give runs of two arms, .../<arm>/seed-<n>, the baseline first",
+        )
+    environments = [
+        make_environment(evaluation.task, horizon=evaluation.horizon)
+        for _ in range(min(_BETWEEN_LOOKS, evaluation.rollouts))
+    ]
+    states = evaluation.states.first(environments[0], evaluation.rollouts)
+    agents = [(arm, run, run.agent(device)) for arm, run in runs]
+    rollouts: list[Rollout] = []
+    done = 0
+    while True:
+        block = range(done, min(done + _BETWEEN_LOOKS, evaluation.rollouts))
+        done = block.stop
+        for arm, run, agent in agents:
+            steering = run.config.steering(evaluation.controller.steering)
+            rollouts += roll_out(
+                agent,
+                environments,
+                states,
+                arm=arm,
+                seed=run.seed,
+                config=replace(evaluation.controller, steering=steering),
+                indices=block,
+                image_size=evaluation.image_size,
+                drawn_from=str(evaluation.states),
+            )
+        found = evidence(_rounds(rollouts, arms))
+        if progress:
+            progress(done, evaluation.rollouts, "evaluate until clear")
+        if found.clear(margin) or done == evaluation.rollouts:
+            return RolloutLog(rollouts), found
+
+
+def _rounds(rollouts: Sequence[Rollout], arms: Sequence[str]) -> np.ndarray:
+    """(states,) success rate of the second arm minus that of the first from each initial state."""
+    states = max(r.initial_state for r in rollouts) + 1
+    successes, counts = np.zeros((2, states)), np.zeros((2, states))
+    for r in rollouts:
+        place = arms.index(r.arm), r.initial_state
+        successes[place] += r.success
+        counts[place] += 1
+    baseline, arm = successes / counts
+    return arm - baseline

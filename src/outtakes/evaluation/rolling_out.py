@@ -46,11 +46,13 @@ def roll_out(
         seed: training seed of the policy, for the log.
         config: how chunks become actions.
         indices: run only these initial states.
-        image_size: height and width of the images the policy is given.
+        image_size: height and width of the images the policy is given; those of frozen eyes are
+            of the size they were trained with.
         drawn_from: stream and seed of the initial states, for the log.
         watch: called before every step of every environment.
         decide: called at every query of the policy.
     """
+    image_size = agent.image_size or image_size
     todo = np.arange(len(states)) if indices is None else np.asarray(indices)
     rollouts: list[Rollout] = []
     for block in _blocks(todo, min(len(environments), ROWS)):

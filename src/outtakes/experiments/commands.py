@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout
 from outtakes.data.lerobot.location import find_layout
@@ -38,7 +36,14 @@ class _Way:
 
 
 def training_commands(
-    lab: Lab, demos: DemoSet, dataset: Path, selection: Selection, recommended: Recommendation
+    lab: Lab,
+    demos: DemoSet,
+    dataset: Path,
+    selection: Selection,
+    recommended: Recommendation,
+    *,
+    policy: str = "act-pb",
+    simulated: bool = False,
 ) -> tuple[Command, ...]:
     """How to train on what is recommended first, then on what to compare it with.
 
@@ -51,11 +56,16 @@ def training_commands(
         dataset: its folder.
         selection: the failures that were chosen before anything was measured.
         recommended: what came of it.
+        policy: what was measured.
+        simulated: whether the demonstrations are of a simulated task.
     """
     layout = find_layout(dataset)
-    commands = [_again(lab, demos, layout.home, selection)] if recommended.again else []
+    commands: list[Command] = []
+    if recommended.again:
+        once_more = _demo_again(lab) if simulated else _again(lab, demos, layout.home, selection)
+        commands.append(once_more)
     for way in _ways(lab, demos, selection, recommended):
-        commands += [*_lerobot(lab, layout, way), _outtakes(lab, demos, layout.home, way)]
+        commands += [*_lerobot(lab, layout, way), _outtakes(lab, demos, layout.home, way, policy)]
     return tuple(commands)
 
 
@@ -106,6 +116,13 @@ def _keeping(demos: DemoSet, failures: Sequence[int]) -> Selection:
     return Selection(demos.name, demos.content_hash, "recommended", choices)
 
 
+def _demo_again(lab: Lab) -> Command:
+    """The same demo with a recipe whose numbers mean something."""
+    words = ("demo", "--task", lab.recipe.collect.environment)
+    again = _own(*words, "--out", f"{lab.out.absolute()}-again")
+    return Command("Run it again, with enough training to tell", again)
+
+
 def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection) -> Command:
     """The same triage with a recipe whose numbers mean something."""
     named = _named(lab.recipe)
@@ -125,8 +142,8 @@ def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection) -> Comman
     return Command("Run it again, with enough training to tell", _own(*words))
 
 
-def _outtakes(lab: Lab, demos: DemoSet, home: Path, way: _Way) -> Command:
-    """Training as it was measured."""
+def _outtakes(lab: Lab, demos: DemoSet, home: Path, way: _Way, policy: str) -> Command:
+    """Training by the recipe, of the kind of policy that was measured."""
     recipe, named = lab.recipe, _named(lab.recipe)
     words = ["train", str(home.absolute()), "--select", str(way.file), *_read_alike(lab, named)]
     words += ["--chunk", str(recipe.policy.chunk)]
@@ -136,8 +153,8 @@ def _outtakes(lab: Lab, demos: DemoSet, home: Path, way: _Way) -> Command:
         words += ["--steps", str(recipe.train.steps)]
     if named.seeds != recipe.seeds:
         words += ["--seeds", *map(str, recipe.seeds)]
-    words += ["--out", str(lab.out.absolute() / f"train-{way.name}")]
-    return Command(f"Train the policy that was measured here on {way.what}", _own(*words))
+    words += ["--policy", policy, "--out", str(lab.out.absolute() / f"train-{way.name}")]
+    return Command(f"Train the kind of policy that was measured here on {way.what}", _own(*words))
 
 
 def _named(recipe: Recipe) -> Recipe:
@@ -161,7 +178,7 @@ def _lerobot(lab: Lab, layout: Layout, way: _Way) -> Iterator[Command]:
         return
     out, root = lab.out.absolute(), layout.home.absolute()
     episodes = [way.selection.as_lerobot_argument()]
-    if not _read_by_lerobot(layout):
+    if layout.unlike_lerobot is not None:
         export = out / f"export-{way.name}"
         flags = _read_alike(lab, _named(lab.recipe))
         words = ("export", str(root), "--select", str(way.file), *flags)
@@ -185,12 +202,6 @@ def _lerobot(lab: Lab, layout: Layout, way: _Way) -> Iterator[Command]:
             ]
         ),
     )
-
-
-def _read_by_lerobot(layout: Layout) -> bool:
-    """Whether LeRobot reads the folder as it is, and numbers its episodes alike."""
-    whole = list(layout.parts) == [""] and layout.root == layout.home
-    return whole and np.array_equal(layout.episode_indices, np.arange(len(layout.episode_indices)))
 
 
 def _own(*words: str) -> str:

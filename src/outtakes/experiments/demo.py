@@ -79,7 +79,7 @@ def _arms_on_all(lab: Lab, demos: DemoSet, tuned: Budgets | None) -> list[Arm]:
         act_arm(recipe, "act-all", f"ACT, {plus}", both),
         bias_arm(recipe, RANKED, f"PB + KL, {plus}", both),
     ]
-    return [_for_as_long(arm, tuned, next(reversed(arm.treatments.values()))) for arm in arms]
+    return [_for_as_long(arm, tuned, list(arm.treatments.values())[-1]) for arm in arms]
 
 
 def _retrained(

@@ -54,7 +54,7 @@ class Here:
 
     def run(self, groups: Sequence[Sequence[Job]]) -> Iterator[Job]:
         """Do every job here."""
-        with _one_core() if self.device == "cpu" else nullcontext():
+        with one_core() if self.device == "cpu" else nullcontext():
             for jobs in groups:
                 do(jobs)
                 yield from jobs
@@ -83,18 +83,21 @@ def run_all(
     Args:
         jobs: what to run.
         executor: where; chosen by `executor_for` when None.
-        progress: told at the start, and after every run what was done last.
+        progress: told at the start what was done before, and after every other run what was done
+            last.
 
     Raises:
         ArtifactError: when there is no job.
     """
     if not jobs:
         raise ArtifactError("no arm to run", remedy="choose at least one arm and one seed")
+    before = {job.run for job in jobs if is_done(job)} if progress else set()
     if progress:
-        progress(0, len(jobs), "train and roll out" if jobs[0].evaluation else "train")
-    executor = executor or executor_for(jobs)
-    for done, job in enumerate(executor.run(groups_of(jobs, executor.width)), start=1):
-        if progress:
+        progress(len(before), len(jobs), "train and roll out" if jobs[0].evaluation else "train")
+    executor, done = executor or executor_for(jobs), len(before)
+    for job in executor.run(groups_of(jobs, executor.width)):
+        if progress and job.run not in before:
+            done += 1
             progress(done, len(jobs), _describe(job))
     return RolloutLog([rollout for job in jobs for rollout in rollouts_of(job)])
 
@@ -143,7 +146,7 @@ def _use_one_core() -> None:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """As in a worker, so that a run ends bitwise the same in either place."""
     before = torch.get_num_threads()
     _use_one_core()
@@ -156,7 +159,7 @@ def _one_core() -> Iterator[None]:
 def _describe(job: Job) -> str:
     rollouts = rollouts_of(job)
     if not rollouts:
-        return f"train {job.arm.name} seed {job.seed}"
+        return f"train {job.arm.label}, seed {job.seed}"
     won = {
         name: [r.success for r in rollouts if r.treatment == name]
         for name in job.arm.treatments.values()

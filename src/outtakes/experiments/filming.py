@@ -121,7 +121,7 @@ def map_retrieval(lab: Lab, log: RolloutLog, arm: str, steering: str) -> None:
     firsts = []
     for state in recipe.states.first(environment, recipe.rollouts):
         environment.reset(state)
-        firsts.append(observe(environment, agent.cameras, recipe.image_size))
+        firsts.append(observe(environment, agent.cameras, agent.image_size or recipe.image_size))
     raw = {name: np.stack([first[name] for first in firsts]) for name in firsts[0]}
     queries = policy.embed(agent.observation(raw)).cpu().numpy()
     bank, points = common_plane(policy.bank.embeddings.cpu().numpy(), queries)

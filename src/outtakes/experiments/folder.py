@@ -33,6 +33,7 @@ FILMS = "films.json"
 RETRIEVAL = "retrieval.json"
 SIGNALS = "signals.parquet"
 ADVICE = "recommendation.json"
+UNTIL_CLEAR = "until_clear.json"
 
 _KIND, _VERSION = "setup", 3
 

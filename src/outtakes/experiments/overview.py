@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ class Overview:
 
     demos: DemoSet
     recipe: Recipe
+    unused: Sequence[str] = ()
+    """Columns of the dataset, cameras among them, that are not read."""
 
     def facts(self) -> dict[str, Any]:
         """Everything, for programs; sizes of images are (height, width) in pixels."""
@@ -27,10 +29,11 @@ class Overview:
                 camera: {
                     "stored": list(demos.provenance.stored_sizes[camera]),
                     "used": list(frames.shape[1:3]),
-                    "seen_by_policy": camera in recipe.policy.cameras,
+                    "seen_by_policy": camera in recipe.policy.views,
                 }
                 for camera, frames in demos.images.items()
             },
+            "eyes": recipe.policy.looks(),
             "state_size": demos.state.shape[1],
             "state_names": list(demos.provenance.state_names),
             "environment_state_size": demos.environment_state.shape[1],
@@ -45,6 +48,7 @@ class Overview:
             "successes": len(demos.episodes(Outcome.SUCCESS)),
             "failures": len(demos.episodes(Outcome.FAILURE)),
             "outcomes_from": dict(demos.provenance.outcome_sources),
+            "not_used": list(self.unused),
             "skipped": {str(e): why for e, why in demos.provenance.skipped.items()},
         }
 
@@ -62,8 +66,13 @@ class Overview:
         for camera, sizes in facts["cameras"].items():
             seen = "" if sizes["seen_by_policy"] else ", for the report alone"
             yield "Camera", f"{camera}: {_size(sizes['stored'])} → {_size(sizes['used'])}{seen}"
+        if facts["eyes"]:
+            yield "Eyes", facts["eyes"]
         yield "State", _named(facts["state_size"], facts["state_names"])
-        yield "Objects", _named(facts["environment_state_size"], [])
+        unseen = (
+            ", not observed" if self.recipe.policy.eyes and facts["environment_state_size"] else ""
+        )
+        yield "Objects", _named(facts["environment_state_size"], []) + unseen
         yield "Actions", _named(facts["action_size"], [])
         yield "Scaling", facts["scaling"]
         yield "Rate", f"{facts['fps']:g} frames a second"
@@ -73,6 +82,8 @@ class Overview:
             f"{facts['episodes']}: {facts['successes']} successes, {facts['failures']} failures, "
             f"{facts['tasks']} task{'s' * (facts['tasks'] != 1)}",
         )
+        if self.unused:
+            yield "Not used", ", ".join(self.unused)
         sources = facts["outcomes_from"].items()
         yield "Outcomes", ", ".join(f"{source} ({count})" for source, count in sources)
         for episode, why in facts["skipped"].items():

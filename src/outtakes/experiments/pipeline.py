@@ -23,6 +23,7 @@ from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import Job, train
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.policy.kinds import kinds
 from outtakes.progress import Progress
 from outtakes.selection.select import Selection
@@ -40,6 +41,9 @@ def jobs_of(
 ) -> list[Job]:
     """Every arm with every seed; seeds outermost, so that unfinished tables are balanced."""
     ref = keep(demos, replace(lab.reading, image_size=lab.recipe.image_size))
+    # Once, before several processes would each.
+    for eyes in {arm.policy.eyes for arm in arms if arm.policy.eyes is not None}:
+        look(demos.cached_in(ref.cache), eyes, device=lab.device, progress=lab.progress)
     return [Job(arm, seed, ref, lab.out, lab.device, evaluation) for seed in seeds for arm in arms]
 
 
@@ -178,13 +182,14 @@ def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
     scene = make_environment(environment)
     scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
     offered = tuple(len(vector) for vector in scene.observe().values())
-    expected = (checkpoint.sizes.state, checkpoint.sizes.environment_state)
-    missing = set(checkpoint.config.cameras) - set(scene.cameras)
-    if expected != offered or missing:
+    config, sizes = checkpoint.config, checkpoint.sizes
+    # What stands in place of object poses is made from pictures.
+    expected = (sizes.state, 0 if config.eyes else sizes.environment_state)
+    missing = set(config.views) - set(scene.cameras)
+    if any(e not in (0, o) for e, o in zip(expected, offered, strict=True)) or missing:
         raise CheckpointError(
             f"the policy expects state and environment state of {expected} and cameras "
-            f"{list(checkpoint.config.cameras)}; {environment} gives {offered} and "
-            f"{list(scene.cameras)}",
+            f"{list(config.views)}; {environment} gives {offered} and {list(scene.cameras)}",
             where=run,
             remedy="evaluate a run that was trained on this environment's data",
         )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from outtakes.data.demo import DemoSet
-from outtakes.errors import ConfigError, UnknownName
+from outtakes.errors import ConfigError, DatasetError, UnknownName
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.evaluation.evaluate import Evaluation
 from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.loss import LossConfig
+from outtakes.policy.eyes.frozen import FrozenEyes
 from outtakes.sim.collect import CollectConfig
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.training.config import TrainConfig
+
+Eyes = Literal["auto", "frozen", "tokens", "resnet"]
+"""Frozen features in place of object poses, frozen features as tokens for the encoder, or a
+ResNet-18 trained with the policy; "auto" is frozen on a CPU where there are no object poses."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Recipe:
     """Failures to keep when selecting."""
     image_size: int
     """Pixels on a side of the square images the policy and the report see."""
+    eyes: Eyes = "auto"
+    """How the policy looks, where it must: see `adapt`."""
+    frozen: FrozenEyes = field(default_factory=FrozenEyes)
+    """Settings of frozen eyes; cameras, form and image size are fitted to the dataset."""
     filmed: int = 3
     """Initial states whose rollouts the report shows side by side."""
 
@@ -148,6 +158,7 @@ PAPER = Recipe(
     states=InitialStates(Stream.EVALUATE, seed=0),
     keep=10,
     image_size=224,
+    eyes="resnet",
 )
 """The paper's own settings (Sec. 4.1): two cameras at 224², 100,000 steps. For a GPU."""
 
@@ -163,11 +174,12 @@ def adapt(
     look: bool = False,
     chunk: int | None = None,
     pad: bool = False,
+    device: str = "cpu",
 ) -> Recipe:
     """Fit a recipe to what a dataset offers.
 
     Without object poses the policy must see: it then looks through every camera. A recipe that
-    names cameras looks through all the dataset has.
+    names cameras or eyes looks through all the dataset has.
 
     Args:
         recipe: settings for Lift.
@@ -175,18 +187,47 @@ def adapt(
         look: look through every camera in any case, as the user has chosen them.
         chunk: action steps predicted at once, when the user has chosen; else see `fitting_chunk`.
         pad: whether episodes may be shorter than a chunk.
+        device: where the policy is to be trained.
+
+    Raises:
+        DatasetError: when the policy is to look, and there is no camera.
     """
-    look = look or bool(recipe.policy.cameras) or not demos.environment_state.shape[1]
+    policy, eyes = recipe.policy, chosen_eyes(recipe, demos, device)
+    look = look or bool(policy.cameras) or eyes != "auto"
     cameras = tuple(sorted(demos.images)) if look else ()
+    if recipe.eyes in ("frozen", "tokens") and not cameras:
+        raise DatasetError(
+            f"no camera for {recipe.eyes} eyes",
+            where=demos.name,
+            remedy="choose a dataset with cameras, or leave --eyes out",
+        )
+    frozen = frozen_eyes(recipe, cameras, eyes) if cameras else None
+    policy = replace(policy, cameras=() if frozen else cameras, eyes=frozen)
     replan = recipe.controller.replan
     if chunk is None:
         chunk = fitting_chunk(recipe, demos, pad=pad)
         replan = max(1, round(replan * demos.fps / RECIPE_FPS))
     return replace(
         recipe,
-        policy=replace(recipe.policy, cameras=cameras, chunk=chunk),
+        policy=replace(policy, chunk=chunk),
         controller=replace(recipe.controller, replan=min(replan, chunk)),
     )
+
+
+def chosen_eyes(recipe: Recipe, demos: DemoSet, device: str) -> Eyes:
+    """How the policy is to look; "auto" where it need not."""
+    if recipe.eyes != "auto" or demos.environment_state.shape[1]:
+        return recipe.eyes
+    return "frozen" if device == "cpu" else "resnet"
+
+
+def frozen_eyes(recipe: Recipe, cameras: Sequence[str], eyes: Eyes) -> FrozenEyes | None:
+    """The recipe's frozen eyes on these cameras; None when it is not frozen ones that look."""
+    if eyes not in ("frozen", "tokens"):
+        return None
+    form = "tokens" if eyes == "tokens" else "vector"
+    size = recipe.image_size
+    return replace(recipe.frozen, cameras=tuple(cameras), form=form, image_size=size)
 
 
 def fitting_chunk(recipe: Recipe, demos: DemoSet, *, pad: bool) -> int:

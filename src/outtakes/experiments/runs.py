@@ -107,7 +107,7 @@ def train(jobs: Sequence[Job], monitors: Mapping[int, Monitor] | None = None) ->
     """
     arm = jobs[0].arm
     return train_together(
-        jobs[0].dataset.open(arm.policy.cameras).subset(arm.episodes),
+        jobs[0].dataset.open(arm.policy.views).subset(arm.episodes),
         {job.seed: job.run for job in jobs},
         policy=arm.policy,
         config=arm.training,

@@ -82,6 +82,7 @@ def _provenance(lab: Lab, demos: DemoSet) -> dict[str, str]:
         "Dataset hash": demos.content_hash,
         "Recipe": f"{recipe.name}: {recipe.train.steps} steps, batch {recipe.train.batch_size}",
         **recipe.policy.describe(),
+        **({"Eyes": recipe.policy.looks()} if recipe.policy.views else {}),
         "Training seeds": ", ".join(map(str, recipe.seeds)),
         "Code": f"Outtakes {version.release()}, commit {version.commit()}",
         "Machine": machine(lab.device),

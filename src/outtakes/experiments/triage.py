@@ -8,6 +8,7 @@ better and still succeed less often.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,49 +23,89 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.scores import Scores
-from outtakes.selection.select import Selection, select
+from outtakes.selection.select import Selection, not_so_many, select
 
 FOLDS = 3
 """Parts the successes are cut into; each is held out once."""
+WAYS = (BASELINE, "selected", "random", "all")
+"""What is cross-validated; see `arms_of`."""
 
 
 def triage(
-    lab: Lab, demos: DemoSet, rankers: Sequence[Part], *, keep: str, count: int
+    lab: Lab,
+    demos: DemoSet,
+    rankers: Sequence[Part],
+    *,
+    keep: str,
+    count: int | None,
+    threshold: float | None = None,
 ) -> Selection:
     """Train, rank and select on the user's own data, and measure the proxy.
 
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
 
     Raises:
-        ConfigError: when no failure is to be kept.
+        ConfigError: when no failure is to be kept, or more than there are.
         DatasetError: when an outcome is missing, or there are too few successes to hold some out.
     """
-    if count < 1:
-        raise ConfigError(f"{count} failures to keep", remedy="choose --count 1 or more")
     check_both_outcomes(demos)
     successes, failures = demos.episodes(Outcome.SUCCESS), demos.episodes(Outcome.FAILURE)
+    if count is not None and not 0 < count <= len(failures):
+        raise not_so_many(count, len(failures), demos.name)
+    if (keep == "below") != (threshold is not None):
+        raise ConfigError(
+            "--keep below and --threshold belong together",
+            remedy="give both, or neither",
+        )
     if len(successes) < FOLDS:
         raise DatasetError(
             f"{len(successes)} successes are too few to hold some out",
             where=demos.name,
             remedy=f"record at least {FOLDS} successes",
         )
+    if eyes := lab.recipe.policy.eyes:
+        demos = look(demos, eyes, device=lab.device, progress=lab.progress)
     jobs = ranking_jobs(lab, demos, rankers)
+    total = len(jobs) + validating_runs(lab)
     if jobs:
-        run_jobs(lab, jobs, stage="train")
+        run_jobs(_on_one_clock(lab, 0, total), jobs, stage="train")
     with lab.timed("rank"):
         runs = [Checkpoint.load(job.run) for job in jobs]
-        scores = rank_by(rankers, runs, demos, device=lab.device, progress=lab.progress)
+        lab.say(len(jobs), total, "rank")
+        scores = rank_by(rankers, runs, demos, device=lab.device)
         scores.save(lab.out / SCORES)
-    selection = select(scores, successes, keep=keep, count=min(count, len(failures)))
+    selection = select(scores, successes, keep=keep, count=count, threshold=threshold)
+    if not set(selection.kept).intersection(failures):
+        means = sorted(failure.mean for failure in scores.failures)
+        raise ConfigError(
+            f"no failure is at {threshold:g} {scores.measure.unit} or below; they range from "
+            f"{means[0]:.4g} to {means[-1]:.4g}",
+            where=lab.out / SCORES,
+            remedy="choose a higher --threshold",
+        )
     selection.save(lab.out / SELECTION)
-    errors = cross_validate(lab, demos, scores, selection)
+    later = _on_one_clock(lab, len(jobs), total)
+    errors = cross_validate(later, demos, scores, selection)
     errors.save(lab.out / ACTION_ERRORS)
     return selection
+
+
+def _on_one_clock(lab: Lab, before: int, total: int) -> Lab:
+    """The experiment, whose progress counts on from `before` towards a total of all stages."""
+    progress = lab.progress
+    if progress is None:
+        return lab
+    return replace(lab, progress=lambda done, _, what: progress(before + done, total, what))
+
+
+def validating_runs(lab: Lab) -> int:
+    """Runs that cross-validation takes."""
+    return FOLDS * len(WAYS) * len(lab.recipe.seeds)
 
 
 def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]:
@@ -118,10 +159,18 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
     folds = _folds(successes)
     arms = arms_of(demos, scores, selection)
     jobs = {
-        (name, seed, i): _fold_job(lab, demos, f"fold-{i}/{name}", fold, failures, seed)
+        (name, seed, i): _fold_job(
+            lab,
+            demos,
+            f"fold-{i}/{name}",
+            f"{label}, part {i + 1} of {FOLDS} held out",
+            fold,
+            failures,
+            seed,
+        )
         for seed in lab.recipe.seeds
         for i, fold in enumerate(folds)
-        for name, (_, failures) in arms.items()
+        for name, (label, failures) in arms.items()
     }
     run_jobs(lab, list(jobs.values()), stage="cross-validate")
     with lab.timed("cross-validate"):
@@ -138,13 +187,14 @@ def _fold_job(
     lab: Lab,
     demos: DemoSet,
     name: str,
+    label: str,
     held_out: Sequence[int],
     failures: Sequence[int],
     seed: int,
 ) -> Job:
     """Training on some failures and on the successes that are not held out."""
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
-    arm = bias_arm(lab.recipe, name, name, [*seen, *failures])
+    arm = bias_arm(lab.recipe, name, label, [*seen, *failures])
     (job,) = jobs_of(lab, [arm], [seed], demos)
     return job
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from outtakes.data.lerobot.features import SMALLEST_IMAGE
 from outtakes.data.lerobot.layout import CAMERA_PREFIX
+from outtakes.data.lerobot.rows import LARGEST
 from outtakes.data.lerobot.video import decode_image
 from outtakes.errors import DatasetError, UnknownName
 from outtakes.importers.hdf5 import Node, Stored
@@ -25,7 +26,8 @@ class Fields:
     vectors: Mapping[str, Sequence[str]]
     """Feature -> paths of the arrays, (T,) or (T, d), joined into it."""
     images: Mapping[str, str] = field(default_factory=dict)
-    """Camera -> path of its array: (T, height, width, 3) uint8, or a JPEG or PNG file a row."""
+    """Camera -> path of its array: (T, height, width, 1, 3 or 4) uint8, or a JPEG or PNG file a
+    row; one channel is gray, the fourth is transparency, which is left out."""
 
     @property
     def origins(self) -> dict[str, list[str]]:
@@ -122,6 +124,13 @@ def _numbers(array: Stored) -> np.ndarray:
         raise DatasetError(
             f"NaN or infinity at frame {int(np.argmin(sound))}", where=array.where, remedy=_EXPORT
         )
+    large = (np.abs(values) > LARGEST).reshape(len(values), -1).any(axis=1)
+    if large.any():
+        raise DatasetError(
+            f"{np.abs(values).max():g} at frame {int(np.argmax(large))}, no robot's number",
+            where=array.where,
+            remedy=_EXPORT,
+        )
     return values.reshape(len(values), -1)
 
 
@@ -142,6 +151,21 @@ def _is_encoded(film: Stored) -> bool:
     return rows or (film.dtype.kind == "O" and len(film.shape or ()) == 1)
 
 
+def is_film(array: Stored) -> bool:
+    """Whether an array holds the pictures of a camera, as numbers."""
+    shape = array.shape or ()
+    return (
+        array.dtype == np.uint8
+        and len(shape) == 4
+        and shape[3] in _CHANNELS
+        and min(shape[1:3]) >= SMALLEST_IMAGE
+    )
+
+
+_CHANNELS = (1, 3, 4)
+"""Of gray, of colour, and of colour with transparency."""
+
+
 def _image_shape(film: Stored) -> tuple[int, ...]:
     """Shape of one frame; the first one is decoded where frames are image files."""
     if _is_encoded(film):
@@ -154,21 +178,21 @@ def _image_shape(film: Stored) -> tuple[int, ...]:
             where=film.where,
             remedy=f"store uint8 (frames, height, width, 3), or {_LEAVE_OUT}",
         )
-    if shape[2] != 3 or min(shape[:2]) < SMALLEST_IMAGE:
+    if shape[2] not in _CHANNELS or min(shape[:2]) < SMALLEST_IMAGE:
         raise DatasetError(
             f"images of shape {shape}",
             where=film.where,
-            remedy=f"store RGB of at least {SMALLEST_IMAGE} pixels a side, height and width "
-            f"first, or {_LEAVE_OUT}",
+            remedy=f"store gray or RGB of at least {SMALLEST_IMAGE} pixels a side, height and "
+            f"width first, or {_LEAVE_OUT}",
         )
-    return shape
+    return (*shape[:2], 3)
 
 
 def _film(film: Stored) -> np.ndarray:
     """(T, height, width, 3) uint8."""
     frames = film.read()
     if not _is_encoded(film):
-        return frames
+        return frames.repeat(3, axis=3) if frames.shape[3] == 1 else frames[..., :3]
     first = _decode(frames[0], film.where, 0)
     images = np.empty((len(frames), *first.shape), np.uint8)
     for t, content in enumerate(frames):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ _RESTORE = "restore the file, or leave the demonstration out with --skip-bad"
 _UNTRUSTED = "copy what it points at into the file, or get the file from a source you trust"
 
 
+_FILTERS = {
+    307: "bzip2",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstd",
+    32026: "blosc2",
+}
+"""Registered number of a filter -> its name; all are in the package hdf5plugin."""
+
+
 class Stored:
     """One array of a file, not yet read."""
 
@@ -32,6 +45,7 @@ class Stored:
         with _reading(where):
             self.shape: tuple[int, ...] | None = dataset.shape
             self.dtype: np.dtype = dataset.dtype
+            self._filters = _missing_filters(dataset)
 
     def __len__(self) -> int:
         return self.shape[0] if self.shape else 0
@@ -40,8 +54,15 @@ class Stored:
         """The values of these rows.
 
         Raises:
-            DatasetError: when they are damaged or larger than memory.
+            DatasetError: when they are damaged, larger than memory, or packed by a filter that
+            is not installed.
         """
+        if self._filters:
+            raise DatasetError(
+                f"packed by the filter {' and '.join(self._filters)}, which is not installed",
+                where=self.where,
+                remedy="pip install hdf5plugin, or pack the file again with gzip (h5repack)",
+            )
         size = int(np.prod(self.shape or (0,), dtype=np.float64)) * self.dtype.itemsize
         if size > LARGEST_ARRAY:
             raise DatasetError(
@@ -84,6 +105,11 @@ class Node:
         if found is None or not hasattr(found, "keys"):
             raise self._missing("group", path)
         return Node(found, self.file)
+
+    def holds_array(self, path: str) -> bool:
+        """Whether there is an array at a path below this group."""
+        found = self._find(path)
+        return found is not None and hasattr(found, "shape")
 
     def array(self, path: str) -> Stored:
         """The array at a path below this group.
@@ -147,6 +173,19 @@ class Node:
         return found
 
 
+def _missing_filters(dataset: Any) -> list[str]:
+    """The filters that packed an array and are not there to unpack it."""
+    from h5py import h5z  # pyright: ignore[reportAttributeAccessIssue]
+
+    plan = dataset.id.get_create_plist()
+    packed = [plan.get_filter(i) for i in range(plan.get_nfilters())]
+    return [
+        _FILTERS.get(code) or f"{name.decode(errors='replace') or 'of number'} {code}".strip()
+        for code, _, _, name in packed
+        if not h5z.filter_avail(code)
+    ]
+
+
 def _is_hard(group: Any, name: str) -> bool:
     from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -162,6 +201,9 @@ def open_hdf5(path: Path) -> Iterator[Node]:
     """
     import h5py
 
+    with suppress(ModuleNotFoundError):
+        # Where it is installed, its import makes its filters known to HDF5.
+        import_module("hdf5plugin")
     if not path.is_file():
         raise DatasetError("no such file", where=path, remedy="check the path")
     with _reading(str(path)):

@@ -1,11 +1,12 @@
-"""robomimic's and robosuite's HDF5: one file, a group of `data` for each demonstration.
+"""robomimic's, robosuite's and LIBERO's HDF5: one file, a group of `data` for each demonstration.
 
 Outcomes come from the first of these that tells:
 
 1. `--labels`, then `--outcome`: what the user says;
 2. the filter keys `mask/success` and `mask/failure` (or the names given); where only one of them
    is there, demonstrations outside it ended the other way;
-3. `rewards`: solved where the reward reaches the threshold;
+3. `rewards`: solved where the reward reaches the threshold; they say nothing where they are NaN,
+   or 0 in every demonstration;
 4. the attribute `success` of the demonstration.
 
 `dones` are not asked: robomimic sets them at the end of every demonstration, however it ended.
@@ -14,6 +15,7 @@ Outcomes come from the first of these that tells:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ import numpy as np
 
 from outtakes.data.lerobot.rows import ACTION, ENVIRONMENT_STATE, STATE
 from outtakes.errors import DatasetError
-from outtakes.importers.fields import Fields, chosen, first_sound
+from outtakes.importers.fields import Fields, chosen, first_sound, is_film
 from outtakes.importers.filter_keys import read_filter_keys
 from outtakes.importers.hdf5 import Node, open_hdf5
 from outtakes.importers.options import ImportOptions
@@ -39,6 +41,9 @@ STATE_KEYS = ("joint_pos", "eef_pos", "eef_quat", "gripper_qpos")
 
 OBJECT_KEYS = ("object", "object-state")
 """Names of the objects' poses; the first found makes up `observation.environment_state`."""
+
+LIBERO_KEYS = ("joint_states", "gripper_states", "ee_states")
+"""Observations that make up `observation.state` in LIBERO's files."""
 
 _IMAGE = "_image"
 
@@ -82,6 +87,19 @@ class RobomimicFile:
 
         return first_sound(self.demos, choose)
 
+    @cached_property
+    def _rewarded(self) -> bool:
+        """Whether rewards tell outcomes: whether any is other than 0 and NaN."""
+        return any(self._gives_reward(name) for name in self.demos)
+
+    def _gives_reward(self, name: str) -> bool:
+        try:
+            with self._open(name) as demo:
+                rewards = _rewards(demo)
+        except DatasetError:
+            return False
+        return rewards is not None and bool(np.nan_to_num(rewards).any())
+
     def facts(self, demo: str) -> Facts:
         """What holds for all demonstrations."""
         fields, replayed = self._choice.fields, self._choice.replayed
@@ -114,7 +132,7 @@ class RobomimicFile:
             return {**replayed.read(opened, self._stage), **stored}
 
     def _judge(self, demo: str, opened: Node) -> Verdict:
-        solved = _solved(opened, self.options.reward_threshold)
+        solved = _solved(opened, self.options.reward_threshold) if self._rewarded else None
         told = self._told.verdict(demo) or self._masks.verdict(demo, solved)
         if told is not None:
             return told
@@ -124,7 +142,8 @@ class RobomimicFile:
         if said is not None:
             return said
         raise DatasetError(
-            "no outcome; looked for mask/success, mask/failure, rewards and the attribute success",
+            "no outcome; looked for mask/success, mask/failure, rewards other than 0 and the "
+            "attribute success",
             where=opened.where,
             remedy=f"name filter keys with --success-mask and --failure-mask, {HOW_TO_LABEL}",
         )
@@ -149,7 +168,7 @@ def _choose(demo: Node, options: ImportOptions, stage: Stage) -> _Choice:
     replaying = not stored and "states" in demo
     widths = observe_first(demo, stage) if replaying else {}
     vectors = _choose_vectors(options, list(widths) if replaying else stored)
-    images = {key.removesuffix(_IMAGE): f"obs/{key}" for key in stored if key.endswith(_IMAGE)}
+    images = _cameras(demo, stored)
     cameras = chosen("camera", options.cameras, images, default=images)
     if options.render:
         chosen("camera", options.render, stage.scene(demo).cameras, default=())
@@ -174,6 +193,19 @@ def _choose(demo: Node, options: ImportOptions, stage: Stage) -> _Choice:
     )
 
 
+def _cameras(demo: Node, keys: Sequence[str]) -> dict[str, str]:
+    """Camera -> path of its array: what is named so, and whatever else holds pictures."""
+    films = [
+        key
+        for key in keys
+        if key.endswith(_IMAGE)
+        or (demo.holds_array(f"obs/{key}") and is_film(demo.array(f"obs/{key}")))
+    ]
+    short = {key: key.removesuffix(_IMAGE) for key in films}
+    taken = Counter(short.values())
+    return {key if taken[short[key]] > 1 else short[key]: f"obs/{key}" for key in films}
+
+
 def _choose_vectors(options: ImportOptions, keys: Sequence[str]) -> dict[str, list[str]]:
     """Feature -> observations joined into it."""
     objects = [key for key in OBJECT_KEYS if key in keys][:1]
@@ -188,7 +220,7 @@ def _default_state(keys: Sequence[str]) -> list[str]:
     robots = sorted({match[1] for key in keys if (match := re.match(r"(robot\d+_)", key))})
     arms = ("", "right_", "left_")
     wanted = [f"{robot}{arm}{key}" for robot in robots for arm in arms for key in STATE_KEYS]
-    return [key for key in wanted if key in keys]
+    return [key for key in (*wanted, *LIBERO_KEYS) if key in keys]
 
 
 def _check_samples(demo: Node) -> None:
@@ -201,16 +233,26 @@ def _check_samples(demo: Node) -> None:
         )
 
 
-def _solved(demo: Node, threshold: float) -> np.ndarray | None:
-    """(T,) bool, at which frames the reward reaches the threshold; None without rewards."""
+def _rewards(demo: Node) -> np.ndarray | None:
+    """(T,) reward of each frame, if there are any."""
     if "rewards" not in demo:
         return None
     rewards = demo.array("rewards")
     frames = len(demo.array("actions"))
-    if rewards.shape != (frames,) or rewards.dtype.kind not in "fiub":
+    if rewards.shape not in ((frames,), (frames, 1)) or rewards.dtype.kind not in "fiub":
         raise DatasetError(
             f"rewards are {rewards.dtype} of shape {rewards.shape}, there are {frames} actions",
             where=rewards.where,
             remedy="export it again, or leave it out with --skip-bad",
         )
-    return rewards.read() >= threshold
+    return rewards.read().reshape(-1)
+
+
+def _solved(demo: Node, threshold: float) -> np.ndarray | None:
+    """(T,) bool, at which frames the reward reaches the threshold; None without rewards, or when
+    they end in NaN before any does."""
+    rewards = _rewards(demo)
+    if rewards is None:
+        return None
+    solved = rewards >= threshold
+    return None if not solved.any() and np.isnan(rewards[-1]) else solved

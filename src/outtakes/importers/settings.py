@@ -24,6 +24,8 @@ class Settings:
     path: Path
     name: str
     kwargs: Mapping[str, Any]
+    instruction: str = ""
+    """What LIBERO writes in `problem_info`."""
 
     @property
     def fps(self) -> int:
@@ -50,7 +52,9 @@ class Settings:
 
     @property
     def task(self) -> str:
-        """ "NutAssemblySquare" in words: "nut assembly square"."""
+        """The instruction; or "NutAssemblySquare" in words: "nut assembly square"."""
+        if self.instruction:
+            return self.instruction
         return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", self.name)).lower()
 
 
@@ -65,7 +69,9 @@ def read_settings(data: Node) -> Settings:
     name = arguments.get("env_name") or data.attribute("env") or ""
     if not isinstance(kwargs, dict):
         raise DatasetError("env_kwargs is no JSON object", where=data.where, remedy="mend env_args")
-    return Settings(data.file, str(name), kwargs)
+    instruction = _read_object(data, "problem_info").get("language_instruction", "")
+    words = "".join(instruction) if isinstance(instruction, list) else str(instruction)
+    return Settings(data.file, str(name), kwargs, words)
 
 
 def _read_object(data: Node, attribute: str) -> dict[str, Any]:

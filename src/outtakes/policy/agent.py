@@ -11,6 +11,8 @@ from torch import Tensor
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
+from outtakes.policy.eyes.network import check_pictures
+from outtakes.policy.eyes.sight import Gaze, Sight
 from outtakes.policy.policy import Policy, Steering
 
 
@@ -20,12 +22,14 @@ class Agent:
     Args:
         policy: the trained policy.
         normalizer: moments of the data it was trained on.
+        sight: its frozen eyes; None when it has none.
     """
 
-    def __init__(self, policy: Policy, normalizer: Normalizer) -> None:
+    def __init__(self, policy: Policy, normalizer: Normalizer, sight: Sight | None = None) -> None:
         self.policy = policy.eval()
         self.device = policy.device
         self.normalizer = normalizer.to(self.device)
+        self.gaze = None if sight is None else Gaze(sight, self.device)
 
     @property
     def chunk(self) -> int:
@@ -34,30 +38,58 @@ class Agent:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Cameras the policy must be given images of."""
-        return self.policy.config.cameras
+        """Cameras the policy, or its frozen eyes, must be given images of."""
+        return self.policy.config.views
+
+    @property
+    def image_size(self) -> int | None:
+        """Pixels on a side of the pictures its frozen eyes were fitted to; None without."""
+        return None if self.gaze is None else self.gaze.sight.eyes.image_size
+
+    def look(self, raw: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The same raw observations after its frozen eyes have looked, once for all that follows.
+
+        Without frozen eyes they stay as they are.
+        """
+        return raw if self.gaze is None else self.gaze.look(raw)
 
     def observation(self, raw: Mapping[str, np.ndarray]) -> Observation:
         """Standardise a batch of raw observations.
 
         Args:
             raw: LeRobot feature name -> (B, ...) array: `observation.state`,
-                `observation.environment_state` and uint8 `observation.images.<camera>`.
+                `observation.environment_state` and uint8 `observation.images.<camera>`; or what
+                `look` makes of it.
 
         Raises:
-            ConfigError: when a feature has another size than in the training data.
+            CheckpointError: when the weights of its eyes that can be had are others.
+            ConfigError: when a feature is missing, or has another size than in the training data.
         """
-        return Observation(
-            self._vector(raw, "observation.state", self.normalizer.state),
-            self._vector(raw, "observation.environment_state", self.normalizer.environment_state),
-            {
-                camera: torch.from_numpy(raw[f"observation.images.{camera}"]).to(self.device)
-                for camera in self.cameras
-            },
-        )
+        state = self._vector(raw, "observation.state", self.normalizer.state)
+        images = {camera: self._image(raw, camera) for camera in self.policy.config.cameras}
+        moments = self.normalizer.environment_state
+        if self.gaze is None:
+            seen = self._vector(raw, "observation.environment_state", moments)
+            return Observation(state, seen, images)
+        features, sight = self.gaze.features(raw), self.gaze.sight
+        seen = moments.standardise(sight.vector(features))
+        return Observation(state, seen, images, sight.cells(features))
+
+    def _image(self, raw: Mapping[str, np.ndarray], camera: str) -> Tensor:
+        name = f"observation.images.{camera}"
+        if name not in raw:
+            raise ConfigError(
+                f"no {name}, which the policy was trained with",
+                remedy="give the pictures of its cameras",
+            )
+        check_pictures(raw[name], name)
+        return torch.from_numpy(raw[name]).to(self.device)
 
     def _vector(self, raw: Mapping[str, np.ndarray], name: str, moments: Moments) -> Tensor:
-        values = torch.from_numpy(np.asarray(raw[name], dtype=np.float32)).to(self.device)
+        given = np.asarray(raw[name], dtype=np.float32)
+        # What a policy was trained without, it is not given.
+        given = given if len(moments.mean) else given[:, :0]
+        values = torch.from_numpy(given).to(self.device)
         if values.shape[1:] != moments.mean.shape:
             raise ConfigError(
                 f"{name} has {values.shape[1]} values, the policy was trained on "

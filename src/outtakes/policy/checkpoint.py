@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file holding everything, written atomically, never executed.
 
-Tensors are named by owner (`policy.`, `ema.`, `adamw.`, `rows.`, `normalizer.`, `memory.`); what is
-not a tensor is JSON in the file's header, the policy's settings tagged by kind. See
-`docs/formats.md`.
+Tensors are named by owner (`policy.`, `ema.`, `adamw.`, `rows.`, `normalizer.`, `eyes.`,
+`memory.`); what is not a tensor is JSON in the file's header, the policy's settings tagged by kind.
+See `docs/formats.md`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.errors import CheckpointError, ConfigError, UnknownName
 from outtakes.files import Location, write_atomically
 from outtakes.policy import kinds
 from outtakes.policy.agent import Agent
+from outtakes.policy.eyes.sight import Sight
 from outtakes.policy.policy import Policy, PolicyConfig
 
 FILE = "checkpoint.safetensors"
@@ -54,6 +56,8 @@ class Checkpoint:
     """Name of the training data, for messages."""
     content_hash: str
     """Hash of the dataset the episodes were chosen from."""
+    choices: Mapping[str, Any]
+    """The choices in reading it, `DemoSet.choices`."""
     episodes: tuple[int, ...]
     """Episode index of every demonstration trained on, in the order of the policy's rows."""
     successes: tuple[bool, ...]
@@ -85,6 +89,23 @@ class Checkpoint:
         policy.load_state_dict(self.weights())
         return policy.to(device)
 
+    def differences(self, demos: DemoSet) -> list[str]:
+        """How the dataset it was trained on was read otherwise than these demonstrations, in
+        words: choices, and outcomes of its episodes."""
+        names = {*self.choices, *demos.choices}
+        found = [
+            f"{name} {self.choices.get(name)} then, {demos.choices.get(name)} now"
+            for name in sorted(names)
+            if self.choices.get(name) != demos.choices.get(name)
+        ]
+        now = dict(zip(demos.episode_indices.tolist(), demos.successes.tolist(), strict=True))
+        then = zip(self.episodes, self.successes, strict=True)
+        changed = [(e, success) for e, success in then if now.get(e, success) != success]
+        if changed:
+            episode, success = changed[0]
+            found.append(f"episode {episode} a {Outcome.of(success)} then, not now")
+        return found
+
     def normalizer(self) -> Normalizer:
         """Moments of the training data."""
         return Normalizer.from_tensors(self.owned("normalizer"))
@@ -97,7 +118,16 @@ class Checkpoint:
         """
         policy = self.policy(device)
         policy.remember({name: t.to(device) for name, t in self.owned("memory").items()})
-        return Agent(policy, self.normalizer())
+        return Agent(policy, self.normalizer(), self.sight())
+
+    def sight(self) -> Sight | None:
+        """Its frozen eyes, fitted to the training data; None when it has none.
+
+        Raises:
+            CheckpointError: when their projection is missing.
+        """
+        eyes = self.config.eyes
+        return None if eyes is None else Sight.from_tensors(eyes, self.owned("eyes"))
 
     def save(self, run: Location) -> None:
         """Write `run/checkpoint.safetensors`."""
@@ -109,6 +139,7 @@ class Checkpoint:
             "sizes": vars(self.sizes),
             "dataset": self.dataset,
             "content_hash": self.content_hash,
+            "choices": dict(self.choices),
             "episodes": self.episodes,
             "successes": self.successes,
             "training": self.training,
@@ -170,6 +201,7 @@ def _parse(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint
         sizes=Sizes(**meta["sizes"]),
         dataset=str(meta["dataset"]),
         content_hash=str(meta["content_hash"]),
+        choices=meta.get("choices", {}),
         episodes=tuple(int(e) for e in meta["episodes"]),
         successes=tuple(bool(s) for s in meta["successes"]),
         training=meta["training"],

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation, Sizes
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
+from outtakes.policy.eyes.frozen import FrozenEyes
 from outtakes.shapes import Float, Int
 
 NOT_STORED = {"stored": False}
@@ -91,11 +92,32 @@ class PolicyConfig(ABC):
     chunk: int = 100
     """L, action steps predicted at once."""
     cameras: tuple[str, ...] = ()
-    """Cameras the policy looks through; empty for low-dimensional state alone."""
+    """Cameras whose pictures the policy itself is given; empty for low-dimensional state alone."""
+    eyes: FrozenEyes | None = None
+    """Frozen eyes that look in its place: their features stand in place of the environment state,
+    or are the observation's maps."""
+    takes_maps: ClassVar[bool] = False
+    """Whether policies of the family look at an observation's maps."""
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise ConfigError(f"chunk {self.chunk}", remedy="choose at least 1")
+        if self.eyes is not None and self.eyes.form == "tokens" and not self.takes_maps:
+            raise ConfigError(
+                f"frozen eyes as tokens for a policy of kind {self.kind}, which takes none",
+                remedy="use --eyes frozen",
+            )
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Cameras whose pictures are needed to act: the policy's own, then those of its eyes."""
+        return self.cameras + (self.eyes.cameras if self.eyes else ())
+
+    def looks(self) -> str:
+        """How it looks at pictures, for people; "" where it does not."""
+        if self.eyes is not None:
+            return self.eyes.describe()
+        return "trained with the policy" if self.cameras else ""
 
     @classmethod
     def like(cls, other: PolicyConfig) -> PolicyConfig:

@@ -6,6 +6,8 @@ classifier on rollouts of a policy; here the demonstrations themselves have outc
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from outtakes.data.demo import DemoSet
@@ -18,6 +20,16 @@ from outtakes.shapes import Bool, Float, Int
 
 _STEPS = 25
 """Moments of each demonstration that are classified, so that long ones do not count for more."""
+
+TREES: dict[str, Any] = {
+    "max_iter": 50,
+    "max_leaf_nodes": 15,
+    "l2_regularization": 1.0,
+    "early_stopping": False,
+    "class_weight": "balanced",
+    "random_state": 0,
+}
+"""Settings of the classifier; balanced, so that both outcomes weigh the same."""
 
 
 class QualityRanker(DatasetRanker):
@@ -89,14 +101,7 @@ def _probabilities(
     """Probability of success at each moment."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    classifier = HistGradientBoostingClassifier(
-        max_iter=50,
-        max_leaf_nodes=15,
-        l2_regularization=1.0,
-        early_stopping=False,
-        class_weight="balanced",
-        random_state=0,
-    )
+    classifier = HistGradientBoostingClassifier(**TREES)
     steps = known.shape[1]
     classifier.fit(known.reshape(-1, known.shape[2]), np.repeat(successes, steps))
     found = classifier.predict_proba(asked.reshape(-1, asked.shape[2]))[:, 1]

@@ -10,17 +10,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from outtakes import extensions
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import CheckpointError, ConfigError, DatasetError
-from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure
+
+if TYPE_CHECKING:
+    # Rankings are read and selected from where there is no torch, and faster than it is imported.
+    import torch
+
+    from outtakes.policy.checkpoint import Checkpoint
 
 GROUP = "outtakes.rankers"
 """Entry point group that other packages add to: name -> a `Ranker` class."""
@@ -151,12 +155,16 @@ class RunRanker(Ranker):
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
     ) -> list[RunScores]:
-        """Score every failure by each run."""
+        """Score every failure by each run, whose frozen eyes look at the dataset first."""
+        from outtakes.policy.eyes.features import look
+
         scored = []
         for done, run in enumerate(runs):
             if progress:
                 progress(done, done + 1, f"rank with seed {run.seed}")
-            scored.append(self.score(run, demos, device=device))
+            eyes = run.config.eyes
+            seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
+            scored.append(self.score(run, seen, device=device))
         if not scored:
             raise ConfigError(
                 f"no run to rank by {self.measure.key}",
@@ -233,8 +241,15 @@ def check_same_data(run: Checkpoint, demos: DemoSet) -> None:
         raise CheckpointError(
             f"seed {run.seed} was trained on other data ({run.dataset})",
             where=demos.name,
-            remedy="give the dataset, the labels and the flags that the runs were trained with, "
-            "--recipe included",
+            remedy="give the dataset that the runs were trained on, as it was",
+        )
+    other = run.differences(demos)
+    if other:
+        raise CheckpointError(
+            f"seed {run.seed} was trained on the same data read otherwise: {'; '.join(other)}",
+            where=demos.name,
+            remedy="give the labels and the flags that the runs were trained with, --recipe "
+            "included",
         )
     missing = set(run.episodes) - set(demos.episode_indices.tolist())
     if missing:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ArtifactError
 from outtakes.files import Location, load_json, write_json
-from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, End, Measure
 from outtakes.ranking.ranker import Plane, Ranker, RunScores
+
+if TYPE_CHECKING:
+    from outtakes.policy.checkpoint import Checkpoint
 
 _KIND, _VERSION = "scores", 2
 
@@ -85,6 +87,12 @@ class Scores:
     def seeds(self) -> list[int]:
         """Training seeds the scores were averaged over."""
         return sorted(self.failures[0].per_seed)
+
+    @property
+    def outcomes(self) -> dict[int, bool]:
+        """Episode index -> success, of every episode that was compared."""
+        failures = {failure.episode: False for failure in self.failures}
+        return {**dict.fromkeys(self.successes, True), **failures}
 
     def ranked(self) -> list[FailureScore]:
         """The failures, those expected to teach most first; ties go by episode index."""

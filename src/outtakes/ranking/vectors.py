@@ -14,6 +14,8 @@ import torch
 from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Moments
 from outtakes.errors import DatasetError
+from outtakes.policy.eyes.frozen import FrozenEyes
+from outtakes.policy.eyes.sight import Sight
 from outtakes.shapes import Float
 
 
@@ -21,9 +23,15 @@ def observed(demos: DemoSet, successes: DemoSet) -> Float[np.ndarray, "frames D"
     """State and environment state of every frame, standardised; the demonstrations one after the
     other.
 
+    Where frozen eyes have looked, what they see stands in place of the environment state, as in
+    training.
+
     Raises:
         DatasetError: when the dataset has neither.
     """
+    if demos.features:
+        sight = Sight.fit(FrozenEyes(cameras=tuple(demos.features)), successes)
+        demos, successes = sight.seen(demos), sight.seen(successes)
     vectors = _raw(demos)
     if not vectors.shape[1]:
         raise DatasetError(

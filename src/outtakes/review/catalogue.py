@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from outtakes.data.demo import Outcome
-from outtakes.data.lerobot.layout import Layout, read_layout
+from outtakes.data.lerobot.decode import wanted_frames
+from outtakes.data.lerobot.faults import CorruptEpisode, Faults
+from outtakes.data.lerobot.layout import Layout
+from outtakes.data.lerobot.location import find_layout
 from outtakes.data.lerobot.rows import Rows, read_rows
+from outtakes.data.lerobot.video import check_end, is_even
 from outtakes.data.outcomes import Outcomes, frame_columns, recorded_outcomes
 from outtakes.errors import ArtifactError
 from outtakes.ranking.scores import Scores
@@ -49,7 +53,7 @@ class Catalogue:
         ranks = self._ranks()
         clips = zip(*self._clips(), strict=True) if self.layout.cameras else None
         return {
-            "dataset": self.layout.root.resolve().name,
+            "dataset": self.layout.home.resolve().name,
             "fps": self.layout.fps,
             "ranked": self.scores is not None,
             "measure": None if self.scores is None else self.scores.measure.as_json(),
@@ -87,7 +91,8 @@ class Catalogue:
             if spans is None:
                 clips.append([None] * len(self.episode_indices))
                 continue
-            starts = spans.from_timestamps.tolist()
+            first = self.rows.columns["timestamp"][self.layout.starts[:-1]].astype(np.float64)
+            starts = (spans.from_timestamps + first).tolist()
             files = [place[str(Path(file))] for file in spans.files]
             clips.append(list(zip(files, starts, strict=True)))
         return clips
@@ -99,19 +104,28 @@ def _word(success: bool | None) -> Outcome | None:
     return Outcome.of(success)
 
 
-def read_catalogue(root: Path, scores: Path | None = None) -> Catalogue:
+def read_catalogue(root: Path, scores: Path | None = None, *, skip_bad: bool = False) -> Catalogue:
     """Read a dataset's index and outcomes, and the ranking of its failures.
 
     Args:
-        root: folder of a LeRobotDataset v3.0.
+        root: folder of the dataset.
         scores: `scores.json`, as `outtakes rank` writes it.
+        skip_bad: leave corrupt episodes out.
 
     Raises:
+        CorruptEpisode: when an episode cannot be shown as it was; unless they are left out.
         DatasetError: when there is no dataset, or it is damaged.
         ArtifactError: when the scores are unreadable or of another dataset.
     """
-    layout = read_layout(root)
-    layout, rows = read_rows(layout, frame_columns(layout.features, None), skip_bad=False)
+    layout = find_layout(root)
+    columns = frame_columns(layout.features, None)
+    while True:
+        layout, rows = read_rows(layout, columns, skip_bad=skip_bad)
+        faults = Faults(skip=skip_bad)
+        _check_shown(layout, rows, faults)
+        if not faults.found:
+            break
+        layout = layout.without(faults.found)
     recorded = recorded_outcomes(layout.evidence(rows.columns, labels=None))
     ranking = None if scores is None else Scores.load(scores)
     if scores is not None and ranking is not None:
@@ -119,8 +133,28 @@ def read_catalogue(root: Path, scores: Path | None = None) -> Catalogue:
     return Catalogue(layout, rows, recorded, ranking)
 
 
+def _check_shown(layout: Layout, rows: Rows, faults: Faults) -> None:
+    """Report every episode that the page would show other frames of than were recorded."""
+    for spans in layout.videos.values():
+        for path, _, times, episodes in wanted_frames(layout, rows, spans):
+            check_end(path, times, episodes, layout.fps, faults)
+    if not layout.videos:
+        return
+    times = rows.columns["timestamp"].astype(np.float64)
+    for i, (start, length) in enumerate(zip(layout.starts, layout.lengths, strict=False)):
+        if not is_even(times[start : start + length], layout.fps):
+            faults.report(
+                CorruptEpisode(
+                    int(layout.episode_indices[i]),
+                    f"frames are not {1 / layout.fps:g} s apart",
+                    file=layout.root / layout.episode_files[i],
+                    remedy="look at what 'outtakes export' makes of the dataset",
+                )
+            )
+
+
 def _check_ranked(path: Path, scores: Scores, layout: Layout) -> None:
-    known = set(layout.episode_indices.tolist())
+    known = {*layout.episode_indices.tolist(), *layout.left_out}
     strange = [f.episode for f in scores.failures if f.episode not in known]
     if strange:
         raise ArtifactError(

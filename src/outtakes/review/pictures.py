@@ -7,8 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from outtakes.data.lerobot.layout import Layout
-from outtakes.data.lerobot.parquet import image_rows
-from outtakes.data.lerobot.rows import Rows
+from outtakes.data.lerobot.rows import Rows, stored_pictures
 
 _EPISODES_KEPT = 8
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -19,7 +18,7 @@ class Pictures:
 
     def __init__(self, layout: Layout, rows: Rows) -> None:
         self._layout, self._rows = layout, rows
-        self._starts = np.concatenate([[0], np.cumsum(layout.lengths)])
+        self._starts = layout.starts
         self._read = lru_cache(_EPISODES_KEPT * max(1, len(layout.cameras)))(self._read_episode)
 
     def frame(self, camera: int, episode: int, frame: int) -> bytes:
@@ -43,15 +42,8 @@ class Pictures:
         found = np.flatnonzero(self._layout.episode_indices == episode)
         if not len(found):
             raise LookupError(f"no episode {episode}")
-        first, end = self._starts[found[0]], self._starts[found[0] + 1]
-        for file, places in self._rows.places.items():
-            rows = np.flatnonzero((places >= first) & (places < end))
-            if len(rows):
-                span = int(rows[-1] - rows[0]) + 1
-                images = image_rows(self._layout.root / file, feature, int(rows[0]), span)
-                inside = np.argsort(places[rows])
-                return [images[int(rows[i] - rows[0])] for i in inside]
-        raise LookupError(f"episode {episode} has no frames")
+        first, length = self._starts[found[0]], self._layout.lengths[found[0]]
+        return stored_pictures(self._layout, self._rows, feature, int(first), int(length))
 
 
 def media_type(content: bytes) -> str:

@@ -8,11 +8,10 @@ someone else decided.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from outtakes.data.demo import Outcome
 from outtakes.data.labels import SIDECAR, locked, read_labels, replace_labels
@@ -41,8 +40,8 @@ class Sidecars:
     dataset: Path
     folder: Path
     """The dataset's own folder, or another one where that cannot be written to."""
-    episode_indices: np.ndarray
-    """(N,) int64, the episodes there are."""
+    episode_indices: Collection[int]
+    """The episodes there are."""
 
     @property
     def labels(self) -> Path:
@@ -83,7 +82,7 @@ class Sidecars:
                 f"the review file lacks or garbles {error}", where=self.review, remedy="mend it"
             ) from error
         named = decisions.dropped | {change.episode for change in decisions.history}
-        strange = sorted(named - set(self.episode_indices.tolist()))
+        strange = sorted(named - set(self.episode_indices))
         if strange:
             raise ArtifactError(
                 f"it names episode {strange[0]}, which the dataset does not have",

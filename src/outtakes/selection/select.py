@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from outtakes.data.demo import Outcome
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
 from outtakes.files import Location, load_json, write_json
 from outtakes.ranking.measure import End
 from outtakes.ranking.scores import Scores
 
 _KIND, _VERSION = "selection", 1
+COUNT = 10
+"""Failures that are kept unless somebody says how many."""
 RULES = {
     "best": "ranked first",
     "worst": "ranked last",
@@ -63,13 +66,19 @@ class Selection:
         return sorted(choice.episode for choice in self.choices if choice.kept)
 
     @property
+    def outcomes(self) -> dict[int, bool]:
+        """Episode index -> success, of every episode whose reason says so."""
+        words = {choice.episode: choice.reason.split(",")[0] for choice in self.choices}
+        return {e: word == Outcome.SUCCESS for e, word in words.items() if word in list(Outcome)}
+
+    @property
     def dropped(self) -> list[int]:
         """Episode indices left out, ascending."""
         return sorted(choice.episode for choice in self.choices if not choice.kept)
 
     def as_lerobot_argument(self) -> str:
         """The kept episodes in the form `lerobot-train` takes."""
-        return f"--dataset.episodes=[{','.join(map(str, self.kept))}]"
+        return lerobot_argument(self.kept)
 
     def save(self, path: Location) -> None:
         """Write `selection.json`."""
@@ -94,6 +103,11 @@ class Selection:
         return load_json(path, _KIND, _VERSION, _parse, remedy="select again")
 
 
+def lerobot_argument(episodes: Sequence[int]) -> str:
+    """These episodes in the form `lerobot-train` takes."""
+    return f"--dataset.episodes=[{','.join(map(str, episodes))}]"
+
+
 def _parse(content: Mapping[str, Any]) -> Selection:
     decided = [(int(e), True) for e in content["kept"]]
     decided += [(int(e), False) for e in content["dropped"]]
@@ -106,7 +120,7 @@ def select(
     successes: Sequence[int],
     *,
     keep: str = "best",
-    count: int = 10,
+    count: int | None = None,
     threshold: float | None = None,
     fold: int = 0,
     seed: int = 0,
@@ -119,7 +133,8 @@ def select(
         keep: "best" or "worst": the first or the last of the ranking; "low", "mid" or "high":
             those of the lowest, the middle or the highest scores; "random", one of the disjoint
             folds of them; or "below", all whose scores are no higher than `threshold`.
-        count: failures to keep; ignored with "below".
+        count: failures to keep; `COUNT`, or all when there are fewer, when None; ignored with
+            "below".
         threshold: in the unit of the scores' measure; only with "below".
         fold: which random fold.
         seed: of the shuffle behind the random folds.
@@ -131,14 +146,11 @@ def select(
     if keep not in RULES:
         raise UnknownName("selection rule", keep, RULES)
     ranked = [failure.episode for failure in scores.ranked()]
+    count = min(COUNT, len(ranked)) if count is None else count
     if keep == "below":
         chosen = _below(scores, threshold)
     elif not 0 < count <= len(ranked):
-        raise ConfigError(
-            f"cannot keep {count} of {len(ranked)} failures",
-            where=scores.dataset,
-            remedy=f"choose --count between 1 and {len(ranked)}",
-        )
+        raise not_so_many(count, len(ranked), scores.dataset)
     elif keep == "random":
         chosen = _random_fold(ranked, count, fold, seed)
     else:
@@ -158,6 +170,15 @@ def select(
         choices.append(Choice(failure.episode, kept, reason))
     choices.sort(key=lambda choice: choice.episode)
     return Selection(scores.dataset, scores.content_hash, keep, choices)
+
+
+def not_so_many(count: int, failures: int, dataset: str) -> ConfigError:
+    """The error of so many failures to keep, of so few."""
+    return ConfigError(
+        f"cannot keep {count} of {failures} failures",
+        where=dataset,
+        remedy=f"choose --count between 1 and {failures}",
+    )
 
 
 def _below(scores: Scores, threshold: float | None) -> list[int]:

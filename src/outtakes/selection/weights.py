@@ -69,14 +69,17 @@ def weigh(demos: DemoSet, selection: Selection, scores: Scores | None) -> list[E
     return rows
 
 
-def save_weights(path: Path, rows: Sequence[EpisodeWeight]) -> None:
-    """Write `weights.parquet`."""
+def save_weights(path: Path, rows: Sequence[EpisodeWeight], *, exported: bool) -> None:
+    """Write `weights.parquet`: of every episode of the dataset that was selected from, or of those
+    of the exported dataset, by their indices there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    rows = [row for row in rows if row.exported is not None] if exported else rows
+    own = [row.exported if exported else row.episode for row in rows]
     columns = {
-        "episode_index": pa.array([row.episode for row in rows], pa.int64()),
-        "exported_index": pa.array([row.exported for row in rows], pa.int64()),
+        "episode_index": pa.array(own, pa.int64()),
+        "source_episode": pa.array([row.episode for row in rows], pa.int64()),
         "outcome": pa.array([row.outcome.value for row in rows], pa.string()),
         "score": pa.array([row.score for row in rows], pa.float64()),
         "rank": pa.array([row.rank for row in rows], pa.int64()),

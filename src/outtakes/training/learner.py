@@ -18,6 +18,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.data.normalize import Normalizer
 from outtakes.data.observation import Sizes
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.eyes.sight import Sight
 from outtakes.policy.policy import Losses, Policy, PolicyConfig, Successes
 from outtakes.training.average import MovingAverage
 from outtakes.training.config import TrainConfig
@@ -28,12 +29,12 @@ class Learner:
     """Policies of several seeds, the data and the optimiser.
 
     Args:
-        demos: demonstrations to train on.
+        demos: demonstrations to train on; where the policy has frozen eyes, with their features.
         policy: settings of the policies.
         config: length and rates.
         seeds: one policy each; more than one only where the policy is `stackable`.
         device: where to train.
-        start: of each seed the run to start from: its weights and its normaliser.
+        start: of each seed the run to start from: its weights, its normaliser and its eyes.
 
     Raises:
         CheckpointError: when a run to start from is of another kind or shape.
@@ -48,20 +49,24 @@ class Learner:
         device: torch.device,
         start: Sequence[Checkpoint] = (),
     ) -> None:
-        self.demos, self.policy = demos, policy
+        self.policy = policy
         self.config, self.seeds, self.device = config, tuple(seeds), device
+        self.sight = start[0].sight() if start else _sight_of(policy, demos)
+        self.demos = demos = demos if self.sight is None else self.sight.seen(demos)
         self.sizes = Sizes(
             len(demos),
             demos.state.shape[1],
             demos.environment_state.shape[1],
             demos.action.shape[1],
+            0 if policy.eyes is None else policy.eyes.map_channels,
         )
         self.policies = [self._fresh_policy(seed) for seed in seeds]
         for own, before in zip(self.policies, start, strict=False):
             own.start_from(before.weights())
         # Runs of all seeds that started one experiment have one normaliser.
         self.normalizer = start[0].normalizer() if start else Normalizer.of(demos)
-        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device)
+        maps = {} if self.sight is None else self.sight.maps
+        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device, maps)
         self.samplers = [
             Sampler(
                 demos,
@@ -205,6 +210,7 @@ class Learner:
             **_prefixed("policy", own.state_dict()),
             **self.optimizer.tensors(policy),
             **_prefixed("normalizer", self.normalizer.tensors()),
+            **({} if self.sight is None else _prefixed("eyes", self.sight.tensors())),
             **_prefixed("memory", self._acting(policy).memory(self._successes())),
         }
         if self.average is not None:
@@ -238,6 +244,10 @@ class Learner:
         if self.average is not None:
             self.average.restore(policy, checkpoint.owned("ema"))
         self.step = checkpoint.step
+
+
+def _sight_of(policy: PolicyConfig, demos: DemoSet) -> Sight | None:
+    return None if policy.eyes is None else Sight.fit(policy.eyes, demos)
 
 
 class _LossesOf(nn.Module):

@@ -15,6 +15,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, DatasetError, OuttakesError
 from outtakes.policy import kinds
 from outtakes.policy.checkpoint import FILE, Checkpoint
+from outtakes.policy.eyes.features import look
 from outtakes.policy.policy import Losses, PolicyConfig
 from outtakes.training.config import TrainConfig
 from outtakes.training.graphed import GraphedStep
@@ -94,6 +95,7 @@ def train_together(
             run to start from is of another kind or shape.
         DivergedError: when a loss is NaN or infinite, naming the episodes of the batch.
         DatasetError: when a camera or an outcome is missing.
+        MachineError: when frozen eyes must look at the demonstrations first, and cannot.
     """
     _check_cameras(demos, policy)
     policy.check_outcomes(int(demos.successes.sum()), int((~demos.successes).sum()))
@@ -104,6 +106,8 @@ def train_together(
         _check_same(checkpoint, demos, policy, config, seed, runs[seed], origins.get(seed, ""))
     taken = {seed: found[seed].step if seed in found else 0 for seed in runs}
     finished = {seed: found[seed] for seed in found if taken[seed] == config.steps}
+    if policy.eyes is not None and len(finished) < len(runs):
+        demos = look(demos, policy.eyes, device=device)
     for seeds in _groups({s: n for s, n in taken.items() if s not in finished}, policy):
         befores = [start[seed] for seed in seeds if seed in start]
         learner = Learner(demos, policy, config, seeds, torch.device(device), befores)
@@ -169,6 +173,7 @@ def _checkpoint(learner: Learner, policy: int, origin: str) -> Checkpoint:
         sizes=learner.sizes,
         dataset=demos.name,
         content_hash=demos.content_hash,
+        choices=dict(demos.choices),
         episodes=tuple(int(e) for e in demos.episode_indices),
         successes=tuple(bool(s) for s in demos.successes),
         training={**asdict(learner.config), "start": origin},
@@ -203,6 +208,8 @@ def _check_same(
         "length, batch, rate or start of training": _lasting(found.training),
     }
     different = [name for name, value in expected.items() if actual.get(name) != value]
+    if found.choices != dict(demos.choices):
+        different += [f"way to read it ({'; '.join(found.differences(demos))})"]
     if different:
         raise CheckpointError(
             "this run was trained with another " + " and ".join(different),
@@ -242,7 +249,7 @@ def _identity(run: Checkpoint) -> str:
 
 
 def _check_cameras(demos: DemoSet, policy: PolicyConfig) -> None:
-    missing = [camera for camera in policy.cameras if camera not in demos.images]
+    missing = [camera for camera in policy.views if camera not in demos.images]
     if missing:
         raise DatasetError(
             f"no camera {missing[0]!r}; the dataset has {sorted(demos.images) or 'none'}",

@@ -229,6 +229,16 @@ def test_leaving_out_unseen_meshes_leaves_the_picture(lift, initial_state):
     full.close()
 
 
+def test_one_renderer_draws_every_size_and_is_freed_with_its_last_holder(lift, initial_state):
+    renderer = rendering.Renderer(lift._model)
+    first, free = renderer.render(initial_state, "overhead", 48, 48), renderer._free
+    assert renderer.render(initial_state, "overhead", 32, 64).shape == (32, 64, 3)
+    assert np.array_equal(renderer.render(initial_state, "overhead", 48, 48), first)
+    assert free.alive
+    del renderer
+    assert not free.alive
+
+
 def test_every_mesh_out_of_view_is_left_out(lift, initial_state):
     renderer = rendering.Renderer(lift._model)
     renderer.render(initial_state, "robot0_eye_in_hand", 64, 64)

@@ -20,6 +20,7 @@ from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.policy.act.act import ActConfig, Condition
 from outtakes.policy.act.loss import LossConfig
+from outtakes.policy.eyes.frozen import Form, FrozenEyes
 
 
 @PreTrainedConfig.register_subclass("outtakes_act")
@@ -61,6 +62,18 @@ class OuttakesActConfig(PreTrainedConfig):
     """alpha_pb in Eq. 1, the scale of the bias."""
     backbone_weights: Path | None = None
     """safetensors file of ImageNet weights for the ResNet-18, torchvision's names."""
+
+    eyes_network: str = ""
+    """timm's name of the network of frozen eyes, which a run of Outtakes was trained with; none
+    when empty. They are fitted by Outtakes, not by LeRobot."""
+    eyes_weights: str = ""
+    """Identity of its weights; other ones are refused."""
+    eyes_form: str = "vector"
+    eyes_layer: int = 0
+    eyes_components: int = 1
+    eyes_image_size: int = 1
+    eyes_features: int = 0
+    """Numbers that the projection of each camera is made from."""
 
     vae_weight: float = 10.0
     """Weight of the variational encoder's KL to its prior; `kl_weight` in LeRobot's ACT."""
@@ -138,7 +151,8 @@ class OuttakesActConfig(PreTrainedConfig):
             latent=self.latent_dim,
             pb_size=self.pb_size,
             alpha_pb=self.alpha_pb,
-            cameras=tuple(self.cameras),
+            cameras=() if self.eyes_network else tuple(self.cameras),
+            eyes=self.frozen_eyes(),
             loss=LossConfig(
                 kl_weight=self.divergence_weight,
                 kl_cap=self.divergence_cap,
@@ -149,14 +163,30 @@ class OuttakesActConfig(PreTrainedConfig):
             backbone_weights=self.backbone_weights,
         )
 
+    def frozen_eyes(self) -> FrozenEyes | None:
+        """Settings of frozen eyes, as the core takes them; None when there are none."""
+        if not self.eyes_network:
+            return None
+        return FrozenEyes(
+            cameras=tuple(self.cameras),
+            form=cast(Form, self.eyes_form),
+            network=self.eyes_network,
+            weights=self.eyes_weights,
+            layer=self.eyes_layer,
+            components=self.eyes_components,
+            image_size=self.eyes_image_size,
+        )
+
     def sizes(self) -> Sizes:
         """What the dataset dictates."""
         inputs, outputs = self.input_features or {}, self.output_features or {}
+        eyes, poses = self.frozen_eyes(), _length(inputs.get(OBS_ENV_STATE))
         return Sizes(
             demos=self.n_demos,
             state=_length(inputs.get(OBS_STATE)),
-            environment_state=_length(inputs.get(OBS_ENV_STATE)),
+            environment_state=poses if eyes is None else eyes.vector,
             action=_length(outputs.get(ACTION)),
+            map_channels=0 if eyes is None else eyes.map_channels,
         )
 
     @property

@@ -28,12 +28,15 @@ from lerobot_policy_outtakes.processor_outtakes_act import (
     tamed,
 )
 from lerobot_policy_outtakes.rows import Rows, StoredBank
+from lerobot_policy_outtakes.stored_sight import StoredSight
 from outtakes.data.batches import Batch
+from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
 from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.eyes.resnet import FEATURES
+from outtakes.policy.eyes.sight import Gaze
 from outtakes.policy.policy import ParameterGroup, Steering
 
 if TYPE_CHECKING:
@@ -87,7 +90,10 @@ class OuttakesActPolicy(PreTrainedPolicy):
         self.rows = Rows(sizes.demos)
         if self.demos is not None:
             self.rows.assign(self.demos.episodes, self.demos.successes)
+        self.eyes = None if act.eyes is None else StoredSight(act.eyes, config.eyes_features)
+        self._gaze: Gaze | None = None
         width = FEATURES if act.cameras else sizes.state + sizes.environment_state
+        width = width if act.eyes is None else act.eyes.components
         self.bank = StoredBank(config.n_bank, width)
         self._bank_is_stale = False
         self._ensembler = (
@@ -100,6 +106,11 @@ class OuttakesActPolicy(PreTrainedPolicy):
     def _adopt(self, meta: LeRobotDatasetMetadata) -> None:
         """Make the demonstrations of a dataset the rows of the PB table."""
         config = self.config
+        if config.eyes_network:
+            raise ConfigError(
+                "frozen eyes are not fitted by lerobot-train",
+                remedy="train with 'outtakes train', then 'outtakes convert' the run",
+            )
         # LeRobot hands these very statistics to the processors, those of a checkpoint included.
         meta.stats = tamed(meta.stats or {})
         self.preprocess, _ = make_outtakes_act_pre_post_processors(config, meta.stats)
@@ -158,13 +169,15 @@ class OuttakesActPolicy(PreTrainedPolicy):
         return self.rows.others(own)
 
     def _batch(self, batch: Mapping[str, Any], own: Tensor, others: Tensor | None) -> Batch:
+        valid = ~batch["action_is_pad"]
         return Batch(
             demo=own,
             other_demo=own if others is None else others,
             success=self.rows.ended_well(own),
             observation=self._observation(batch),
-            action=batch[ACTION],
-            valid=~batch["action_is_pad"],
+            # LeRobot hands vectors of one number over as numbers.
+            action=batch[ACTION].reshape(*valid.shape, self.model.sizes.action),
+            valid=valid,
             paired=others is not None,
         )
 
@@ -173,10 +186,26 @@ class OuttakesActPolicy(PreTrainedPolicy):
         sizes = self.model.sizes
         images = {camera: _pixels(batch, name) for camera, name in self.config.cameras.items()}
         vectors = {OBS_STATE: sizes.state, OBS_ENV_STATE: sizes.environment_state}
-        known = {name: _given(batch, name) for name, size in vectors.items() if size}
+        if self.eyes is not None:
+            return self._looked(batch, self.eyes, images)
+        known = {n: _given(batch, n).reshape(-1, size) for n, size in vectors.items() if size}
         some = next(iter([*known.values(), *images.values()]))
         absent = torch.zeros(len(some), 0, device=some.device)
         return Observation(known.get(OBS_STATE, absent), known.get(OBS_ENV_STATE, absent), images)
+
+    def _looked(
+        self, batch: Mapping[str, Any], eyes: StoredSight, images: Mapping[str, Tensor]
+    ) -> Observation:
+        """What it sees through frozen eyes."""
+        if self._gaze is None:
+            self._gaze = Gaze(eyes.sight, eyes.mean.device)
+        pictures = {
+            f"{CAMERA_PREFIX}{camera}": image.cpu().numpy() for camera, image in images.items()
+        }
+        features, sight = self._gaze.features(pictures), self._gaze.sight
+        vector = eyes.moments.standardise(sight.vector(features))
+        state = _given(batch, OBS_STATE) if self.model.sizes.state else vector[:, :0]
+        return Observation(state, vector, {}, sight.cells(features))
 
     def reset(self) -> None:
         """Begin new episodes in every row."""

@@ -56,6 +56,8 @@ def to_run(pretrained: Path, out: Path) -> Path:
     with _reading(pretrained):
         policy = _load_policy(pretrained)
         normalizer = _read_normalizer(pretrained)
+        if policy.eyes is not None:
+            normalizer = replace(normalizer, environment_state=policy.eyes.moments)
         facts = _read_json(pretrained / "train_config.json")
         progress = _read_json(pretrained.parent / "training_state/training_step.json")
         step = int(progress.get("step", 0))
@@ -68,6 +70,7 @@ def to_run(pretrained: Path, out: Path) -> Path:
         sizes=replace(config.sizes(), demos=len(seen)),
         dataset=str(dataset.get("root") or dataset.get("repo_id") or pretrained),
         content_hash="",
+        choices={},
         episodes=tuple(policy.rows.episodes[seen].tolist()),
         successes=tuple(policy.rows.successes[seen].tolist()),
         training=asdict(_train_config(config, step, int(facts.get("batch_size") or 1))),
@@ -174,6 +177,9 @@ def _train_config(config: OuttakesActConfig, steps: int, batch_size: int) -> Tra
 def _tensors(policy: OuttakesActPolicy, normalizer: Normalizer, seen: Tensor) -> dict[str, Tensor]:
     tensors = {f"policy.{name}": tensor for name, tensor in policy.model.state_dict().items()}
     tensors |= {f"normalizer.{name}": tensor for name, tensor in normalizer.tensors().items()}
+    if policy.eyes is not None:
+        sight = policy.eyes.sight.tensors()
+        tensors |= {f"eyes.{name}": tensor for name, tensor in sight.items()}
     if policy.model.bias is not None:
         bank = policy.success_bank()
         tensors["policy.bias.table"] = policy.model.bias.table.detach()[seen]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +19,13 @@ from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.data.lerobot.write import check_free
 from outtakes.data.normalize import Moments, Normalizer
+from outtakes.data.observation import Sizes
 from outtakes.errors import CheckpointError
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.act.act import ActConfig
 from outtakes.policy.act.retrieval import Bank
 from outtakes.policy.checkpoint import FILE, Checkpoint
+from outtakes.policy.eyes.frozen import FrozenEyes
 
 _VECTORS = {"state": OBS_STATE, "environment_state": OBS_ENV_STATE, "action": ACTION}
 """Our name of a feature -> LeRobot's."""
@@ -58,7 +62,11 @@ def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_s
             f"a policy of kind {act.kind}", where=run, remedy="convert runs of ACT alone"
         )
     bank = Bank(**memory) if memory else None
+    sight = checkpoint.sight()
     config = _config(checkpoint, act, bank, controller, image_size)
+    if sight is not None:
+        some = next(iter(sight.projections.values()))
+        config = replace(config, **_eyes(sight.eyes), eyes_features=len(some.mean))
     policy = OuttakesActPolicy(config)
     policy.model.load_state_dict(checkpoint.weights())
     episodes = np.array(checkpoint.episodes, dtype=np.int64)
@@ -68,6 +76,10 @@ def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_s
     if bank is not None:
         policy.bank.fill(policy.rows.find(bank.episodes), bank.embeddings)
     normalizer = checkpoint.normalizer()
+    if sight is not None and policy.eyes is not None:
+        policy.eyes.fill(sight, normalizer.environment_state)
+        nothing = Moments(torch.zeros(0), torch.zeros(0))
+        normalizer = replace(normalizer, environment_state=nothing)
     before, _ = make_default_pre_post_processors(config, _stats(normalizer, less=_EPSILON))
     _, after = make_default_pre_post_processors(config, _stats(normalizer, less=0.0))
     # LeRobot then chooses the best device of the machine it loads the policy on.
@@ -89,7 +101,7 @@ def _config(
     return OuttakesActConfig(
         device="cpu",
         push_to_hub=False,
-        input_features=_inputs(act, sizes.state, sizes.environment_state, image_size),
+        input_features=_inputs(act, sizes, image_size),
         output_features={ACTION: PolicyFeature(FeatureType.ACTION, (sizes.action,))},
         chunk_size=act.chunk,
         n_action_steps=1 if ensemble is not None else min(controller.replan, act.chunk),
@@ -120,16 +132,21 @@ def _config(
     )
 
 
-def _inputs(
-    act: ActConfig, state: int, environment_state: int, image_size: int
-) -> dict[str, PolicyFeature]:
+def _eyes(eyes: FrozenEyes) -> dict[str, Any]:
+    """The fields of LeRobot's settings that say which frozen eyes."""
+    named = ("network", "weights", "form", "layer", "components", "image_size")
+    return {f"eyes_{name}": getattr(eyes, name) for name in named}
+
+
+def _inputs(act: ActConfig, sizes: Sizes, image_size: int) -> dict[str, PolicyFeature]:
     inputs = {}
-    if state:
-        inputs[OBS_STATE] = PolicyFeature(FeatureType.STATE, (state,))
-    if environment_state:
-        inputs[OBS_ENV_STATE] = PolicyFeature(FeatureType.ENV, (environment_state,))
-    image = PolicyFeature(FeatureType.VISUAL, (3, image_size, image_size))
-    return inputs | {f"{CAMERA_PREFIX}{camera}": image for camera in act.cameras}
+    if sizes.state:
+        inputs[OBS_STATE] = PolicyFeature(FeatureType.STATE, (sizes.state,))
+    if sizes.environment_state and act.eyes is None:
+        inputs[OBS_ENV_STATE] = PolicyFeature(FeatureType.ENV, (sizes.environment_state,))
+    size = image_size if act.eyes is None else act.eyes.image_size
+    image = PolicyFeature(FeatureType.VISUAL, (3, size, size))
+    return inputs | {f"{CAMERA_PREFIX}{camera}": image for camera in act.views}
 
 
 def _stats(normalizer: Normalizer, *, less: float) -> dict[str, dict[str, Tensor]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,58 +23,118 @@ from outtakes.errors import DatasetError
 
 Placed = tuple[int, np.ndarray, str]
 """Row, its (height, width, 3) uint8 frame, and where that comes from, for messages."""
+See = Callable[[str, int, np.ndarray], None]
+"""Shown every (camera, row, frame) as it is decoded, at the size it is kept in."""
+
+
+class Watch(Protocol):
+    """Begins to watch a dataset being decoded, if anyone wishes to."""
+
+    def __call__(
+        self, demos: DemoSet, cameras: Sequence[str], cache: Path, *, again: bool
+    ) -> AbstractContextManager[See] | None:
+        """What is shown every frame, as a context that is left when the last was.
+
+        Args:
+            demos: the demonstrations, without their images.
+            cameras: that will be decoded.
+            cache: folder of the frame cache to come.
+            again: whether corrupt episodes are left out now that were not at first, so that rows
+                are others than before.
+        """
+        ...
 
 
 def fill_cache(
     draft: Path,
+    folder: Path,
     layout: Layout,
     cameras: Sequence[str],
     reading: Reading,
     content: str,
     progress: Callable[[int, int], None] | None,
+    watch: Watch | None,
 ) -> None:
     """Fill a cache in the making: numbers first, so that bad ones show before the long decode.
 
     Episodes whose frames turn out to be corrupt are left out by decoding again without them.
+
+    Args:
+        draft: folder to fill.
+        folder: the name it will have.
+        layout: where everything is in the dataset.
+        cameras: whose frames to decode.
+        reading: what to read.
+        content: the dataset's content hash.
+        progress: called with (frames decoded so far, frames to decode).
+        watch: begins to watch the frames as they are decoded.
 
     Raises:
         CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
         DatasetError: when the dataset is damaged, unlabelled, or has nothing to learn from.
     """
     wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
+    again = False
     while True:
         layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
         demos = _numbers_alone(layout, rows, cameras, reading, content)
         _check_observed(layout, demos, cameras)
         faults = Faults(skip=reading.skip_bad)
-        sizes = _write_frames(draft, layout, rows, cameras, reading.image_size, progress, faults)
+        watched = watch(demos, cameras, folder, again=again) if watch is not None else None
+        with watched or nullcontext() as see:
+            size = reading.image_size
+            sizes = _write_frames(draft, layout, rows, cameras, size, progress, faults, see)
         if not faults.found:
             break
-        layout = layout.without(faults.found)
+        layout, again = layout.without(faults.found), True
     files = {camera: draft / frames.frame_file_name(camera) for camera in cameras}
     images = {c: np.load(path, mmap_mode="r", allow_pickle=False) for c, path in files.items()}
     provenance = replace(demos.provenance, stored_sizes=sizes)
     frames.write_numbers(draft, replace(demos, images=images, provenance=provenance))
 
 
-def read_numbers(layout: Layout, reading: Reading, content: str) -> tuple[DemoSet, Layout, Rows]:
-    """Everything but the pictures, of which nothing is read.
+def read_numbers(
+    layout: Layout, reading: Reading, content: str, *, check_videos: bool
+) -> tuple[DemoSet, Layout]:
+    """Everything but the pictures, of which nothing is decoded.
 
     Args:
         layout: the dataset.
         reading: what to read, and where the outcomes are.
         content: its content hash.
+        check_videos: whether to look if the videos have every frame.
 
     Returns:
-        The demonstrations without images, and the layout and the rows of those that are sound.
+        The demonstrations without images, and the layout of those that are sound.
 
     Raises:
         CorruptEpisode: when an episode cannot be read; unless corrupt episodes are left out.
         DatasetError: when the dataset is damaged or unlabelled.
     """
     wanted = [*_observed(reading), ACTION, *frame_columns(layout.features, reading.source)]
-    layout, rows = read_rows(layout, wanted, skip_bad=reading.skip_bad)
-    return _numbers_alone(layout, rows, (), reading, content), layout, rows
+    read = read_filmed_rows if check_videos else read_rows
+    layout, rows = read(layout, wanted, skip_bad=reading.skip_bad)
+    return _numbers_alone(layout, rows, (), reading, content), layout
+
+
+def read_filmed_rows(
+    layout: Layout, wanted: Sequence[str], *, skip_bad: bool
+) -> tuple[Layout, Rows]:
+    """What `read_rows` reads, of episodes whose every frame is in the videos; decodes nothing.
+
+    Raises:
+        CorruptEpisode: as `read_rows`, or when a video lacks a frame.
+        DatasetError: as `read_rows`.
+    """
+    while True:
+        layout, rows = read_rows(layout, wanted, skip_bad=skip_bad)
+        faults = Faults(skip=skip_bad)
+        for spans in layout.videos.values():
+            for path, _, times, episodes in wanted_frames(layout, rows, spans):
+                video.check_frames(path, times, episodes, layout.fps, faults)
+        if not faults.found:
+            return layout, rows
+        layout = layout.without(faults.found)
 
 
 def _write_frames(
@@ -83,6 +145,7 @@ def _write_frames(
     image_size: int | None,
     progress: Callable[[int, int], None] | None,
     faults: Faults,
+    see: See | None,
 ) -> dict[str, tuple[int, int]]:
     """Write every camera's frames; returns the height and width in which they are stored."""
     count, sizes = int(layout.starts[-1]), {}
@@ -91,7 +154,10 @@ def _write_frames(
             found = camera_frames(layout, rows, camera, faults)
             for done, (row, frame, where) in enumerate(found, 1):
                 sizes.setdefault(camera, frame.shape[:2])
-                file.write(row, _sized(frame, image_size), where)
+                kept = _sized(frame, image_size)
+                file.write(row, kept, where)
+                if see is not None:
+                    see(camera, row, kept)
                 if progress is not None:
                     progress(i * count + done, len(cameras) * count)
     return sizes
@@ -161,24 +227,13 @@ def camera_frames(layout: Layout, rows: Rows, camera: str, faults: Faults) -> It
 def _video_frames(
     layout: Layout, rows: Rows, spans: VideoSpans, faults: Faults
 ) -> Iterator[Placed]:
-    for path, wanted, times, episodes in _wanted(layout, rows, spans):
+    for path, wanted, times, episodes in wanted_frames(layout, rows, spans):
         found = video.frames_at(path, times, episodes, layout.fps, faults)
         for k, frame in found:
             yield int(wanted[k]), frame, f"{path}, episode {episodes[k]}"
 
 
-def look_at_videos(layout: Layout, rows: Rows, faults: Faults) -> None:
-    """Report every episode that lacks a frame in some video; nothing is decoded.
-
-    Raises:
-        CorruptEpisode: when one does; unless faults are gathered.
-    """
-    for spans in layout.videos.values():
-        for path, _, times, episodes in _wanted(layout, rows, spans):
-            video.check_frames(path, times, episodes, layout.fps, faults)
-
-
-def _wanted(
+def wanted_frames(
     layout: Layout, rows: Rows, spans: VideoSpans
 ) -> Iterator[tuple[Path, np.ndarray, np.ndarray, np.ndarray]]:
     """Each video file, the rows whose frames are in it, their times in it, and their episodes."""
@@ -196,7 +251,9 @@ def _stored_images(layout: Layout, rows: Rows, feature: str, faults: Faults) -> 
     episode = rows.columns["episode_index"]
     for file, places in rows.places.items():
         path = layout.root / file
-        for place, content in zip(places.tolist(), parquet.image_bytes(path, layout.stored(feature)), strict=True):
+        for place, content in zip(
+            places.tolist(), parquet.image_bytes(path, layout.stored(feature)), strict=True
+        ):
             if place < 0:
                 continue
             where = f"{path}, episode {episode[place]}"

@@ -29,11 +29,13 @@ def encode(
         options: of the encoder; LeRobot's for AV1 when None.
     """
     import av
+    from av.video.stream import VideoStream
 
     quiet_encoders()
     rate = Fraction(fps).limit_denominator(100_000)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate, options or {"g": "2", "crf": "30"})
+        assert isinstance(stream, VideoStream)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = 1 / rate
         for i, frame in enumerate(frames):

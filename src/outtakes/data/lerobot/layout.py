@@ -294,9 +294,7 @@ def unindexed(
     total = info.get("total_episodes")
     told = set(range(total if isinstance(total, int) else 0)) - set(known)
     return [
-        CorruptEpisode(
-            episode, error.what, file=Path(str(error.where)), remedy=str(error.remedy)
-        )
+        CorruptEpisode(episode, error.what, file=Path(str(error.where)), remedy=str(error.remedy))
         for error in damaged[:1]
         for episode in sorted(told) or [max(known) + 1]
     ]
@@ -380,7 +378,9 @@ def _read_episodes(root: Path) -> tuple[dict[str, list], list[UnreadableFile]]:
 
 def in_order(column: Mapping[str, list]) -> dict[str, list]:
     """The columns of an index by ascending episode; values in lists of one are taken out."""
-    flat = {n: values if n == "tasks" else list(map(_alone, values)) for n, values in column.items()}
+    flat = {
+        n: values if n == "tasks" else list(map(_alone, values)) for n, values in column.items()
+    }
     episodes = flat["episode_index"]
     order = sorted(range(len(episodes)), key=lambda i: -1 if episodes[i] is None else episodes[i])
     return {name: [values[i] for i in order] for name, values in flat.items()}
@@ -434,6 +434,7 @@ class Template:
         return [self.fill(chunk_index=chunk, file_index=file, **extra) for chunk, file in pairs]
 
     def fill(self, **values: Any) -> str:
+        """The path of one file."""
         try:
             path = self.text.format(**values)
         except (LookupError, ValueError, AttributeError, TypeError) as error:

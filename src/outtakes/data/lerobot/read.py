@@ -15,12 +15,12 @@ from outtakes.data import frames
 from outtakes.data.demo import DemoSet
 from outtakes.data.hashing import content_hash, reading_hash
 from outtakes.data.labels import label_files
-from outtakes.data.lerobot.decode import fill_cache, look_at_videos, read_numbers
-from outtakes.data.lerobot.faults import CorruptEpisode, Faults
+from outtakes.data.lerobot.decode import Watch, fill_cache, read_numbers
+from outtakes.data.lerobot.faults import CorruptEpisode
 from outtakes.data.lerobot.hub import local_folder
 from outtakes.data.lerobot.layout import Layout
 from outtakes.data.lerobot.location import find_layout
-from outtakes.data.lerobot.rows import Rows, read_rows
+from outtakes.data.lerobot.rows import read_rows
 from outtakes.data.outcomes import Evidence, frame_columns
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
@@ -33,6 +33,7 @@ def read_dataset(
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     expected: str | None = None,
+    watch: Watch | None = None,
 ) -> DemoSet:
     """Read a LeRobotDataset v3.0 or v2.1, decoding its frames at most once.
 
@@ -42,6 +43,7 @@ def read_dataset(
         cache_dir: where frame caches live, instead of `frames.cache_root()`.
         progress: called with (frames decoded so far, frames to decode).
         expected: name of the frame cache it had when it was read before; any when None.
+        watch: begins to watch frames as they are decoded, where they must be.
 
     Returns:
         The demonstrations, images memory-mapped from the frame cache.
@@ -68,7 +70,7 @@ def read_dataset(
     demos = frames.load_whole(folder, content)
     if demos is None:
         with frames.new_cache(folder) as draft:
-            fill_cache(draft, layout, chosen, reading, content, progress)
+            fill_cache(draft, folder, layout, chosen, reading, content, progress, watch)
             if content_hash(find_layout(layout.home).files()) != content:
                 raise DatasetError(
                     "the dataset changed while it was read",
@@ -89,7 +91,7 @@ def _check_whole(demos: DemoSet, path: Path) -> None:
 
 def read_table(
     path: Path | str, reading: Reading | None = None, *, check_videos: bool = False
-) -> tuple[DemoSet, Layout, Rows]:
+) -> tuple[DemoSet, Layout]:
     """Read all but the pictures of a dataset: nothing is decoded.
 
     Args:
@@ -98,24 +100,16 @@ def read_table(
         check_videos: whether to look, without decoding, if the videos have every frame.
 
     Returns:
-        The demonstrations without images, and the layout and the rows of those that are sound.
+        The demonstrations without images, and the layout of those that are sound.
 
     Raises:
-        CorruptEpisode: when an episode's numbers cannot be read; unless `reading.skip_bad`.
+        CorruptEpisode: when an episode cannot be read; unless `reading.skip_bad`.
         DatasetError: when the dataset is missing, damaged, unlabelled, or of another version.
     """
     layout = find_layout(local_folder(path) if isinstance(path, str) else path)
     content = content_hash(layout.files())
-    reading = reading or Reading()
-    while True:
-        demos, layout, rows = read_numbers(layout, reading, content)
-        faults = Faults(skip=reading.skip_bad)
-        if check_videos:
-            look_at_videos(layout, rows, faults)
-        if not faults.found:
-            break
-        layout = layout.without(faults.found)
-    return replace(demos, name=str(path), checked=True), layout, rows
+    demos, layout = read_numbers(layout, reading or Reading(), content, check_videos=check_videos)
+    return replace(demos, name=str(path), checked=True), layout
 
 
 def read_evidence(path: Path | str, reading: Reading) -> Evidence:

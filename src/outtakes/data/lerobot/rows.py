@@ -61,6 +61,23 @@ class Rows:
         return np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32)
 
 
+def stored_pictures(
+    layout: Layout, rows: Rows, feature: str, first: int, count: int
+) -> list[bytes]:
+    """The encoded images of neighbouring rows; little more than they is read.
+
+    Raises:
+        DatasetError: when a file is damaged or an image is stored elsewhere.
+    """
+    images: list[bytes] = []
+    for file, places in rows.found(first, count):
+        start = int(places.min())
+        span = int(places.max()) - start + 1
+        found = parquet.image_rows(layout.root / file, feature, start, span)
+        images += [found[place - start] for place in places.tolist()]
+    return images
+
+
 def read_rows(layout: Layout, wanted: Sequence[str], *, skip_bad: bool) -> tuple[Layout, Rows]:
     """Read these numeric columns, as far as the dataset has them.
 
@@ -163,7 +180,11 @@ def _joined(layout: Layout, name: str, files: Mapping[str, Mapping[str, np.ndarr
 
 
 def _in_named_files(
-    layout: Layout, files: Sequence[str], file_of: np.ndarray, episode: np.ndarray, order: np.ndarray
+    layout: Layout,
+    files: Sequence[str],
+    file_of: np.ndarray,
+    episode: np.ndarray,
+    order: np.ndarray,
 ) -> np.ndarray:
     """The order without rows that are doubled: those in other files than the index names.
 
@@ -247,8 +268,9 @@ def _check_times(layout: Layout, columns: Mapping[str, np.ndarray], faults: Faul
     _report(
         layout,
         np.flatnonzero(stands),
-        lambda row, frame: f"timestamp {times[row]:g} s at frame {frame} follows "
-        f"{times[row - 1]:g} s",
+        lambda row, frame: (
+            f"timestamp {times[row]:g} s at frame {frame} follows {times[row - 1]:g} s"
+        ),
         "time must go on from frame to frame; record or export that episode again",
         faults,
     )

@@ -22,12 +22,12 @@ from outtakes.data.lerobot import parquet
 from outtakes.data.lerobot.cutting import cut
 from outtakes.data.lerobot.encoding import encode
 from outtakes.data.lerobot.faults import Faults
+from outtakes.data.lerobot.feature_statistics import Statistics, stored_picture_statistics
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout, VideoSpans, camera_name, is_depth
 from outtakes.data.lerobot.metadata import RECORDINGS, read_metadata, write_metadata
 from outtakes.data.lerobot.rows import Rows, read_rows
-from outtakes.data.lerobot.statistics import Statistics, stored_picture_statistics
 from outtakes.data.lerobot.tasks import row_tasks
-from outtakes.data.lerobot.video import TIMING_TOLERANCE, frame_times, frames_at
+from outtakes.data.lerobot.video import frame_times, frames_at, is_even
 from outtakes.data.outcomes import is_numeric
 from outtakes.errors import DatasetError
 
@@ -123,7 +123,7 @@ class _Subset:
         import pyarrow.parquet as pq
 
         schema = _schema(self.features)
-        sources = [next(self.rows.found(*self._span(i)))[0] for i in range(self._count)]
+        sources = [next(iter(self.rows.found(*self._span(i))))[0] for i in range(self._count)]
         files = []
         for number, (_, group) in enumerate(groupby(range(self._count), sources.__getitem__)):
             members = list(group)
@@ -159,9 +159,7 @@ class _Subset:
         }
         if field.name in own:
             return pa.array(own[field.name], field.type)
-        feature = next(
-            n for n, f in self.layout.features.items() if _new_name(n, f) == field.name
-        )
+        feature = next(n for n, f in self.layout.features.items() if _new_name(n, f) == field.name)
         stored = self.layout.stored(feature)
         parts = []
         for file, rows in self.rows.found(first, count):
@@ -198,7 +196,7 @@ class _Subset:
         shown = frame_times(source)
         lengths = self.layout.lengths[list(members)]
         whole = len(members) == self.whole.videos[feature].files.count(file)
-        if all(_is_even(times, fps) for times in wanted):
+        if all(is_even(times, fps) for times in wanted):
             # The very times: the index may tell them less exactly than LeRobot wants them.
             exact = [float(shown[np.abs(shown - times[0]).argmin()]) for times in wanted]
             if whole or is_depth(feature, self.layout.features[feature]):
@@ -349,12 +347,6 @@ def _new_name(name: str, feature: Mapping[str, Any]) -> str:
 
 def _described(feature: Mapping[str, Any]) -> dict[str, Any]:
     return {**feature, "shape": list(feature.get("shape") or [1])}
-
-
-def _is_even(times: np.ndarray, fps: float) -> bool:
-    """Whether frames follow one another at the dataset's rate."""
-    off = times - (times[0] + np.arange(len(times)) / fps)
-    return bool(np.abs(off).max() <= TIMING_TOLERANCE / fps)
 
 
 def _schema(features: Mapping[str, Mapping[str, Any]]) -> pa.Schema:

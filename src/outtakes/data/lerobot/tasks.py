@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from outtakes.errors import DatasetError
 class RowTasks:
     """What was asked for at each frame."""
 
-    texts: Sequence[str]
+    texts: tuple[str, ...]
     """Each instruction once."""
     indices: np.ndarray
     """(R,) int64, place of each row's instruction among them."""
@@ -41,7 +40,7 @@ def row_tasks(layout: Layout, rows: Rows) -> RowTasks:
     """The instructions of these rows: those of the frames, or else of their episodes."""
     by_episode = np.repeat(np.array(layout.tasks or [""] * len(layout.lengths)), layout.lengths)
     told = rows.columns.get("task_index")
-    texts = by_episode.tolist()
+    texts: list[str] = [str(text) for text in by_episode]
     if told is not None:
         known = {part: _read(layout.root / part) for part in layout.parts}
         parts = np.repeat([_part(layout, file) for file in layout.episode_files], layout.lengths)
@@ -50,9 +49,9 @@ def row_tasks(layout: Layout, rows: Rows) -> RowTasks:
             known[part].get(number, text)
             for part, number, text in zip(parts.tolist(), numbers, texts, strict=True)
         ]
-    unique = list(dict.fromkeys(texts))
+    unique: list[str] = list(dict.fromkeys(texts))
     place = {text: i for i, text in enumerate(unique)}
-    return RowTasks(unique, np.array([place[text] for text in texts], dtype=np.int64))
+    return RowTasks(tuple(unique), np.array([place[text] for text in texts], dtype=np.int64))
 
 
 def _part(layout: Layout, file: str) -> str:

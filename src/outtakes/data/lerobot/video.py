@@ -76,6 +76,28 @@ def frame_times(path: Path) -> np.ndarray:
         return _times(container, path)
 
 
+def is_even(times: np.ndarray, fps: float) -> bool:
+    """Whether frames at these times follow one another at this rate."""
+    off = times - (times[0] + np.arange(len(times)) / fps)
+    return bool(np.abs(off).max() <= TIMING_TOLERANCE / fps)
+
+
+def check_end(
+    path: Path, times: np.ndarray, episodes: np.ndarray, fps: float, faults: Faults
+) -> None:
+    """`check_frames` by the video's length alone, which its first bytes tell; one that cannot be
+    opened is passed over."""
+    try:
+        with _opened(path) as container:
+            stream = container.streams.video[0]
+            shown = (stream.start_time or 0) + (stream.duration or 0)
+            end = shown * float(stream.time_base or 0) if stream.duration else np.inf
+    except (UnreadableFile, IndexError):
+        return
+    for k in np.flatnonzero(times > end - TIMING_TOLERANCE / fps).tolist():
+        faults.report(_no_frame(path, float(times[k]), int(episodes[k]), None))
+
+
 def check_frames(
     path: Path, times: np.ndarray, episodes: np.ndarray, fps: float, faults: Faults
 ) -> None:

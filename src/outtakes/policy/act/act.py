@@ -318,11 +318,15 @@ class ActPolicy(TransformerPolicy):
     def embed(self, observation: Observation) -> Float[Tensor, "B K"]:
         """Embedding of first observations, by which successes are retrieved.
 
-        Through a camera it is the mean feature of the policy's ResNet-18, which started from
-        ImageNet weights where they were given. Without one it is the standardised low-dimensional
-        state.
+        Through a camera it is what frozen eyes see of it, or the mean feature of the policy's
+        ResNet-18, which started from ImageNet weights where they were given. Without one it is the
+        standardised low-dimensional state.
         """
-        camera = retrieval_camera(self.config.cameras)
+        eyes, camera = self.config.eyes, retrieval_camera(self.config.views)
+        if eyes is not None and camera in eyes.cameras:
+            if eyes.form == "tokens":
+                return observation.maps[camera].mean(dim=(-3, -2))
+            return observation.environment_state[..., eyes.of_camera(camera)]
         if camera and self.backbone is not None:
             return self.backbone.embed(observation.images[camera])
         return torch.cat([observation.state, observation.environment_state], dim=-1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ class TransformerConfig(PolicyConfig):
         ConfigError: on a shape or rate that cannot work.
     """
 
+    takes_maps: ClassVar[bool] = True
     width: int = 512
     """D, the width of every token."""
     heads: int = 8
@@ -102,11 +104,12 @@ class TransformerPolicy(Policy):
     vector_positions: nn.Parameter
     backbone: ResNet18 | None
     image: nn.Conv2d | None
+    map: nn.Linear | None
     encoder: Encoder
 
     def __init__(self, config: TransformerConfig, sizes: Sizes) -> None:
         super().__init__(config, sizes)
-        if not (sizes.state or sizes.environment_state or config.cameras):
+        if not (sizes.state or sizes.environment_state or config.views):
             raise ConfigError(
                 "nothing to observe", remedy="give state, environment state or cameras"
             )
@@ -132,6 +135,8 @@ class TransformerPolicy(Policy):
         self.vector_positions = nn.Parameter(torch.randn(vectors, config.width))
         self.backbone = ResNet18(config.backbone_weights) if config.cameras else None
         self.image = nn.Conv2d(FEATURES, config.width, 1) if config.cameras else None
+        channels = self.sizes.map_channels
+        self.map = nn.Linear(channels, config.width) if channels else None
 
     def vectors(self, observation: Observation) -> list[Float[Tensor, "B D"]]:
         """A token for each vector that is observed."""
@@ -163,15 +168,22 @@ class TransformerPolicy(Policy):
 
     def _encode_images(self, observation: Observation) -> tuple[list[Tensor], list[Tensor]]:
         """Each camera's feature map as (B, h·w, D) tokens, with their 2-D positions (h·w, D)."""
-        if self.backbone is None or self.image is None:
-            return [], []
         tokens, positions = [], []
-        for features in self.backbone.each([observation.images[c] for c in self.shape.cameras]):
-            projected = self.image(features)
-            tokens.append(projected.flatten(2).transpose(1, 2))
-            height, width = features.shape[2:]
-            positions.append(self._positions_of(height, width, projected))
+        for cells in self._maps(observation):
+            tokens.append(cells.flatten(1, 2))
+            height, width = cells.shape[1:3]
+            positions.append(self._positions_of(height, width, cells))
         return tokens, positions
+
+    def _maps(self, observation: Observation) -> list[Tensor]:
+        """(B, h, w, D) of each camera: of the policy's own eyes, or of frozen ones."""
+        config = self.shape
+        if self.map is not None and config.eyes is not None:
+            return [self.map(observation.maps[camera]) for camera in config.eyes.cameras]
+        if self.backbone is None or self.image is None:
+            return []
+        found = self.backbone.each([observation.images[camera] for camera in config.cameras])
+        return [self.image(features).permute(0, 2, 3, 1) for features in found]
 
     def _positions_of(self, height: int, width: int, like: Tensor) -> Tensor:
         """Positions of an image's cells, (h·w, D); kept, as no graph can copy from the CPU."""

@@ -37,8 +37,10 @@ class Budget:
 
 
 def memory_tokens(policy: ActPolicy, image_sizes: Iterable[tuple[int, int]]) -> int:
-    """M, tokens the encoder makes of one observation with images of these heights and widths."""
-    cells = sum(-(-height // STRIDE) * -(-width // STRIDE) for height, width in image_sizes)
+    """M, tokens the encoder makes of one observation with images, or maps of frozen eyes, of these
+    heights and widths."""
+    stride = STRIDE if policy.map is None else 1
+    cells = sum(-(-height // stride) * -(-width // stride) for height, width in image_sizes)
     return len(policy.vector_positions) + cells
 
 
