@@ -174,7 +174,7 @@ def compiled(bench: Bench) -> Facts:
     policy, batch = learner.policies[0], learner.batch(0)
 
     def run(losses: Callable[..., Any]) -> None:
-        total = losses(batch, learner.generator).total
+        total = losses(batch, learner.generators[0]).total
         torch.autograd.grad(total, list(policy.parameters()), allow_unused=True)
 
     found = {"eager, loss and gradient": step_row(bench.seconds(lambda: run(policy.losses)))}

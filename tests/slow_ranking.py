@@ -8,9 +8,10 @@ from torch import Tensor
 
 from outtakes.data.demo import Demo
 from outtakes.data.observation import Observation
-from outtakes.policy.act.act import ActPolicy, Memory
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.divergence import symmetric_kl
+from outtakes.policy.transformer.policy import Memory
 
 
 def observation_at(agent: Agent, demo: Demo, t: int) -> Observation:

@@ -326,7 +326,7 @@ def test_rollouts_have_the_documented_columns(tmp_path):
 
 
 def test_checkpoints_have_the_documented_header_and_owners(tmp_path):
-    train_small(tmp_path, steps=1)
+    train_small(tmp_path, steps=1, ema=0.9)
     with safe_open(tmp_path / "checkpoint.safetensors", framework="np") as file:
         header = json.loads(file.metadata()["outtakes"])
         owners = {name.split(".")[0] for name in file.keys()}  # noqa: SIM118

@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-from outtakes.policy.act.attention import AttentionBias, attention_logits
+from outtakes.policy.transformer.attention import AttentionBias, attention_logits
 
 
 def test_fitting_shapes_pass():

@@ -160,8 +160,8 @@ def train(
     Args:
         demos: the dataset.
         out: folder for `runs/<policy>/seed-<n>/`; an interrupted training goes on.
-        policy: "act", ACT; "act-pb", ACT with parametric bias and the KL term; or the kind of a
-            family that another package brings.
+        policy: "act", ACT; "act-pb", ACT with parametric bias and the KL term; "flow", "afil",
+            "cfgrl" (docs/flow.md); or the kind of a family that another package brings.
         selection: what to train on; everything when None.
         recipe: settings, or their name; fitted to the dataset as `outtakes train` does.
         device: where to compute.

@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
+import torch
 
 from outtakes.errors import ConfigError
 from outtakes.evaluation.controller import ControllerConfig
 from outtakes.evaluation.rolling_out import roll_out
 from outtakes.evaluation.rollouts import Rollout
+from outtakes.policy.agent import Agent
 from outtakes.sim.environment import Environment
 from outtakes.sim.initial_states import InitialStates, Stream
 from outtakes.sim.robosuite.lift import Lift
 from tests.evaluation.lift_agent import CHUNK, SUCCESSES, make_lift_agent
+from tests.policy.flow.small import small_afil, small_flow
 
 STATES = InitialStates(Stream.EVALUATE, seed=0)
 COUNT = 60
@@ -73,6 +76,20 @@ def test_every_initial_state_is_run_once_and_some_succeed(expected):
 @pytest.mark.parametrize("count", [1, 7, 25])
 def test_the_number_of_environments_changes_nothing(environments, states, expected, count):
     assert run(environments[:count], states) == expected
+
+
+@pytest.mark.parametrize("config", [small_flow(), small_afil()])
+def test_nor_where_actions_are_sampled_from_noise(environments, states, config):
+    sizes = make_lift_agent().policy.sizes
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = Agent(config.build(sizes), make_lift_agent().normalizer)
+    some = {"agent": agent, "indices": [0, 1, 24, 25, 59]}
+    expected = run(environments[:4], states, **some)
+    assert run(environments[:1], states, **some) == expected
+    assert run(environments[:3], states, **some | {"indices": [25, 59]})[1].items() <= (
+        expected[1].items()
+    )
 
 
 @pytest.mark.parametrize("indices", [[59], [0, 24, 25, 50], [31, 2, 30], list(range(20, 45))])

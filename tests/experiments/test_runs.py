@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from outtakes import api
-from outtakes.errors import CheckpointError
+from outtakes.errors import CheckpointError, DatasetError
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.experiments.lab import Lab
+from outtakes.experiments.pipeline import train_policy
 from outtakes.experiments.runs import ROLLOUTS, Job, do, is_done, rollouts_of, run_folder, train
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.demos import make_demos, small_train
@@ -101,3 +104,25 @@ def test_what_a_run_logs_reaches_the_monitor_of_its_seed(tmp_path: Path) -> None
     monitors = {seed: lambda step, _, seed=seed: seen.append((seed, step)) for seed in (0, 1)}
     train(bias_jobs(tmp_path, make_demos(), (0, 1)), monitors)
     assert sorted(seen) == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
+def test_a_policy_that_starts_from_another_trains_that_one_first(
+    made_datasets: Path, tmp_path: Path
+) -> None:
+    demos = api.load(made_datasets / "lift", recipe=SMALL)
+    (run,) = train_policy(Lab(replace(SMALL, seeds=(3,)), tmp_path), demos, "afil")
+    assert run == run_folder(tmp_path, "afil", 3)
+    base, tuned = Checkpoint.load(run_folder(tmp_path, "flow", 3)), Checkpoint.load(run)
+    assert base.config.kind == "flow" and tuned.config.kind == "afil"
+    assert base.training["ema"] == tuned.training["ema"] == 0.99
+    assert tuned.training["balanced"] and not base.training["balanced"]
+    for name, tensor in base.weights().items():
+        assert torch.equal(tuned.weights()[name], tensor) == (not name.startswith("generator."))
+    found = api.evaluate_runs(Lab(SMALL, tmp_path / "rolled"), [run])
+    assert set(found.rates) == {"afil (adaptive-1)"}
+
+
+def test_a_policy_of_both_outcomes_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no failure to learn from"):
+        train_policy(Lab(SMALL, tmp_path), make_demos(4, 0), "afil")
+    assert not list(tmp_path.iterdir())

@@ -43,7 +43,7 @@ def test_where_training_started_is_not_kept():
 
 @pytest.mark.usefixtures("toy_installed")
 def test_what_is_installed_is_listed_after_what_is_built_in():
-    assert kinds.kinds() == ["act", "toy"]
+    assert kinds.kinds() == ["act", "flow", "afil", "cfgrl", "toy"]
     assert kinds.config_class("toy") is ToyConfig
 
 

@@ -36,8 +36,9 @@ class Train(Trains):
     out: Path
     """Folder for `runs/<policy>/seed-<n>/`; an interrupted run goes on."""
     policy: str = "act-pb"
-    """act: ACT; act-pb: ACT with parametric bias and the KL term; or the kind of a policy that
-    another package brings."""
+    """act: ACT; act-pb: ACT with parametric bias and the KL term; flow: flow matching; afil: flow
+    matching guided away from failures, after the flow policy it starts from; cfgrl: flow matching
+    guided by the outcome; or the kind of a policy that another package brings."""
     select: Path | None = None
     """selection.json naming the episodes to train on; all of them when not given."""
     wandb: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class Batch:
     """False past the end of the demonstration."""
     paired: bool
     """Whether `other_demo` is of the other outcome: False when there is one outcome alone."""
+    noise: Mapping[str, Tensor] = field(default_factory=dict)
+    """What a policy had drawn for these samples, (*n, B, ...) by name; see `Policy.draw_noise`."""
 
     def tensors(self) -> dict[str, Any]:
         """Every tensor, for what takes dictionaries apart; see `of`."""
@@ -69,8 +71,8 @@ class PlacedSamples:
 
     def lay(self, samples: Samples) -> None:
         """Lay other samples of the same shape over these."""
-        for field in fields(Samples):
-            getattr(self, field.name).copy_(torch.from_numpy(getattr(samples, field.name)))
+        for own in fields(Samples):
+            getattr(self, own.name).copy_(torch.from_numpy(getattr(samples, own.name)))
 
 
 class Sampler:
@@ -190,7 +192,7 @@ class DeviceDemos:
     def place(self, samples: Samples) -> PlacedSamples:
         """The samples on the device."""
         return PlacedSamples(
-            *(_on(getattr(samples, field.name), self.device) for field in fields(Samples))
+            *(_on(getattr(samples, own.name), self.device) for own in fields(Samples))
         )
 
     def batch(self, samples: Samples, chunk: int) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,15 +44,22 @@ class ChunkController:
         agent: the trained policy.
         config: how chunks become actions.
         slots: (n,) row of each environment in the inference batch, each below `ROWS`.
+        noise: numbers that, with the step, decide the noise of policies that sample.
     """
 
-    def __init__(self, agent: Agent, config: ControllerConfig, slots: np.ndarray) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        config: ControllerConfig,
+        slots: np.ndarray,
+        noise: Sequence[int] = (),
+    ) -> None:
         if config.ensemble is None and config.replan > agent.chunk:
             raise ConfigError(
                 f"replan {config.replan} with chunks of {agent.chunk}",
                 remedy=f"choose at most {agent.chunk}",
             )
-        self.agent, self.config, self.slots = agent, config, slots
+        self.agent, self.config, self.slots, self.noise = agent, config, slots, noise
         self._steering: Steering | None = None
         self._last: Decision | None = None
         self._chunks: list[np.ndarray] = []
@@ -108,7 +115,9 @@ class ChunkController:
         raw = self.agent.look(raw)
         if self._steering is None:
             self._steering = self.agent.begin(raw, self.config.steering)
-        self._chunks.append(self.agent.predict(raw, self._steering))
+        words = np.random.SeedSequence([*self.noise, step]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(words[0]))
+        self._chunks.append(self.agent.predict(raw, self._steering, generator))
         self._asked.append(step)
         live = [i for i, asked in enumerate(self._asked) if step - asked < self.agent.chunk]
         self._chunks = [self._chunks[i] for i in live]

@@ -84,7 +84,9 @@ def _roll_block(
     watch: Watch | None,
     decide: Decide | None,
 ) -> list[Rollout]:
-    controller = ChunkController(agent, config, block % ROWS)
+    # Rows are drawn together: each row's noise is a function of (seed, initial state, step).
+    noise = (seed, int(block[0]) // ROWS)
+    controller = ChunkController(agent, config, block % ROWS, noise)
     for environment, index in zip(environments, block, strict=True):
         environment.reset(states[index])
     horizon = environments[0].horizon

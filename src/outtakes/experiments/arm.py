@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from outtakes.evaluation.rollouts import treatment
 from outtakes.experiments.recipes import Recipe
+from outtakes.policy.kinds import config_class
 from outtakes.policy.policy import PolicyConfig
 from outtakes.training.config import TrainConfig
 
@@ -28,6 +29,9 @@ class Arm:
     that takes none, or for its default."""
     paper: str = ""
     """The paper's success rate for the same cell under the first steering, in %."""
+    base: str = ""
+    """Name of the arm whose run of the same seed it starts from, which must be done before; ""
+    from nothing."""
 
     @property
     def treatments(self) -> Mapping[str, str]:
@@ -62,6 +66,29 @@ def label_arm(recipe: Recipe, name: str, label: str, episodes: Sequence[int]) ->
     """ACT that is told by a token whether a demonstration succeeded."""
     policy = replace(recipe.policy, condition="label")
     return Arm(name, label, tuple(sorted(episodes)), policy, recipe.train)
+
+
+def policy_arm(recipe: Recipe, policy: str, name: str, label: str, episodes: Sequence[int]) -> Arm:
+    """A policy by its name: "act", "act-pb", or a kind, of the recipe's shape.
+
+    Raises:
+        UnknownName: when there is no such policy.
+    """
+    if policy == "act":
+        return act_arm(recipe, name, label, episodes)
+    if policy == "act-pb":
+        return bias_arm(recipe, name, label, episodes)
+    config = config_class(policy).like(recipe.policy)
+    training = replace(recipe.train, ema=recipe.train.ema or config.averaged)
+    arm = Arm(name, label, tuple(sorted(episodes)), config, training)
+    if not config.base:
+        return arm
+    # What it starts from can act already: a third of the steps, each outcome as often.
+    steps = max(training.steps // 3, 1)
+    shorter = replace(
+        training, steps=steps, warmup=min(training.warmup, steps // 10), balanced=True
+    )
+    return replace(arm, training=shorter, base=config.base)
 
 
 def bias_arm(

@@ -15,7 +15,7 @@ from outtakes.errors import CheckpointError, UnknownName
 from outtakes.evaluation.evaluate import Evaluation, evaluate
 from outtakes.evaluation.rolling_out import Decide
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
-from outtakes.experiments.arm import Arm, act_arm, bias_arm
+from outtakes.experiments.arm import Arm, policy_arm
 from outtakes.experiments.datasets import check_success
 from outtakes.experiments.executor import executor_for, run_all
 from outtakes.experiments.lab import Lab
@@ -24,7 +24,7 @@ from outtakes.experiments.runs import Job, train
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.eyes.features import look
-from outtakes.policy.kinds import config_class, kinds
+from outtakes.policy.kinds import kinds
 from outtakes.progress import Progress
 from outtakes.selection.select import Selection
 from outtakes.sim.environment import make_environment
@@ -85,6 +85,10 @@ def train_policy(
         UnknownName: when there is no such policy.
     """
     arm = _arm(lab.recipe, demos, policy, selection)
+    demos_of_arm = demos.subset(arm.episodes).successes
+    arm.policy.check_outcomes(int(demos_of_arm.sum()), int((~demos_of_arm).sum()))
+    if arm.base:
+        train_policy(lab, demos, arm.base, selection=selection, wandb=wandb)
     jobs = jobs_of(lab, [arm], lab.recipe.seeds, demos)
     with ExitStack() as monitors:
         logs = {
@@ -110,15 +114,10 @@ def check_policy(policy: str) -> None:
 
 def _arm(recipe: Recipe, demos: DemoSet, policy: str, selection: Selection | None) -> Arm:
     kept = demos.episode_indices.tolist() if selection is None else selection.kept
-    if policy == "act":
-        return act_arm(recipe, policy, policy, kept)
+    check_policy(policy)
     if policy == "act-pb":
         check_success(demos)
-        return bias_arm(recipe, policy, policy, kept)
-    check_policy(policy)
-    own = recipe.policy
-    config = config_class(policy)(chunk=own.chunk, cameras=own.cameras, eyes=own.eyes)
-    return Arm(policy, policy, tuple(sorted(kept)), config, recipe.train)
+    return policy_arm(recipe, policy, policy, policy, kept)
 
 
 def _announced(lab: Lab, job: Job, log: Monitor) -> Monitor:

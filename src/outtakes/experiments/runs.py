@@ -113,7 +113,12 @@ def train(jobs: Sequence[Job], monitors: Mapping[int, Monitor] | None = None) ->
         config=arm.training,
         device=jobs[0].device,
         monitors=monitors,
+        start={job.seed: _base_of(job) for job in jobs} if arm.base else None,
     )
+
+
+def _base_of(job: Job) -> Checkpoint:
+    return Checkpoint.load(run_folder(job.out, job.arm.base, job.seed))
 
 
 def is_done(job: Job) -> bool:

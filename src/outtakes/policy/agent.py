@@ -112,7 +112,28 @@ class Agent:
         return self.policy.begin(self.observation(raw), steering)
 
     @torch.no_grad()
-    def predict(self, raw: Mapping[str, np.ndarray], steering: Steering) -> np.ndarray:
-        """(B, L, A) float32 action chunks in the dataset's own units."""
-        standardised = self.policy.act(self.observation(raw), steering)
+    def predict(
+        self,
+        raw: Mapping[str, np.ndarray],
+        steering: Steering,
+        generator: torch.Generator | None = None,
+    ) -> np.ndarray:
+        """(B, L, A) float32 action chunks in the dataset's own units.
+
+        Args:
+            raw: observations, as `observation` takes them.
+            steering: of each row's episode.
+            generator: source of noise, on the CPU; torch's own when None.
+        """
+        standardised = self.policy.act(self.observation(raw), steering, generator)
         return self.normalizer.action.restore(standardised).cpu().numpy()
+
+    @torch.no_grad()
+    def errors(
+        self, raw: Mapping[str, np.ndarray], action: np.ndarray, steering: Steering
+    ) -> np.ndarray:
+        """(B, L, A) how far off the policy is chunks (B, L, A), in the dataset's own units."""
+        moments = self.normalizer.action
+        target = moments.standardise(torch.from_numpy(action).to(self.device))
+        error = self.policy.errors(self.observation(raw), target, steering)
+        return (error * moments.deviation).cpu().numpy()

@@ -12,7 +12,12 @@ from outtakes.policy.policy import PolicyConfig
 
 GROUP = "outtakes.policies"
 """Entry point group that other packages add to: kind -> a `PolicyConfig` class."""
-_BUILT_IN = {"act": "outtakes.policy.act.act:ActConfig"}
+_BUILT_IN = {
+    "act": "outtakes.policy.act.act:ActConfig",
+    "flow": "outtakes.policy.flow.flow:FlowConfig",
+    "afil": "outtakes.policy.flow.afil:AfilConfig",
+    "cfgrl": "outtakes.policy.flow.labelled:CfgrlConfig",
+}
 
 
 def kinds() -> list[str]:

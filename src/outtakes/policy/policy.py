@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation, Sizes
-from outtakes.errors import ConfigError, UnknownName
+from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from outtakes.policy.eyes.frozen import FrozenEyes
 from outtakes.shapes import Float, Int
 
@@ -85,6 +85,10 @@ class PolicyConfig(ABC):
 
     kind: ClassVar[str]
     """Name of the family, stored in the checkpoint."""
+    averaged: ClassVar[float] = 0.0
+    """Decay of the moving average of the weights that it acts by where training names none."""
+    base: ClassVar[str] = ""
+    """Kind of the policy whose run of the same seed and shape it starts from; "" from nothing."""
     chunk: int = 100
     """L, action steps predicted at once."""
     cameras: tuple[str, ...] = ()
@@ -115,9 +119,24 @@ class PolicyConfig(ABC):
             return self.eyes.describe()
         return "trained with the policy" if self.cameras else ""
 
+    @classmethod
+    def like(cls, other: PolicyConfig) -> PolicyConfig:
+        """Settings of this family that agree with another's in all that both families share."""
+        shared = next(base for base in cls.__mro__ if isinstance(other, base))
+        return cls(**{field.name: getattr(other, field.name) for field in fields(shared)})
+
     @abstractmethod
     def build(self, sizes: Sizes) -> Policy:
         """A fresh policy; weights are drawn from torch's global generator."""
+
+    def check_outcomes(self, successes: int, failures: int) -> None:
+        """Refuse to be trained on so many demonstrations of either outcome.
+
+        Raises:
+            DatasetError: when there is nothing to learn from.
+        """
+        if not successes + failures:
+            raise DatasetError("no demonstration to learn from", remedy="select at least one")
 
     def describe(self) -> dict[str, str]:
         """Its settings in a few words, for people: what -> how."""
@@ -186,6 +205,13 @@ class Policy(nn.Module, ABC):
             generator: source of everything random in training.
         """
 
+    def draw_noise(self, samples: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """What the loss of so many samples needs at random, (B, ...) by name; see `Batch.noise`.
+
+        A policy that has it drawn here, and nothing in its loss, can be stacked over seeds.
+        """
+        return {}
+
     @abstractmethod
     def act(
         self,
@@ -200,6 +226,36 @@ class Policy(nn.Module, ABC):
             steering: of each row's episode, from `begin`.
             generator: source of noise, for policies that sample.
         """
+
+    def errors(
+        self, seen: Observation, action: Float[Tensor, "B L A"], steering: Steering
+    ) -> Float[Tensor, "B L A"]:
+        """How far off it is each number of these chunks, in the unit of the actions; of a policy
+        that does not sample the distance from what it would do.
+
+        Args:
+            seen: observations at which the chunks begin.
+            action: chunks.
+            steering: of each row's episode, from `begin`.
+        """
+        return (self.act(seen, steering) - action).abs()
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a policy to go on from; by default of one like itself.
+
+        Args:
+            weights: its state, by name.
+
+        Raises:
+            CheckpointError: when they are of another kind or shape.
+        """
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError:
+            raise CheckpointError(
+                f"weights that are not those of {self.config.kind!r} in this shape",
+                remedy="start from a run of the same kind, shape and observations",
+            ) from None
 
     def groups(self) -> list[ParameterGroup]:
         """Its parameters by how they learn; all of them alike unless it says otherwise."""

@@ -35,8 +35,9 @@ class ActionErrorRanker(RunRanker):
         unit="σ",
         meaning="How far a policy that was trained on the successes alone is from the actions of "
         "one failure: the mean absolute error of the action chunks it predicts at every frame, in "
-        "standard deviations of the successes' actions (σ), averaged over training seeds. Small "
-        "means that it would have done much the same.",
+        "standard deviations of the successes' actions (σ), averaged over training seeds; of a "
+        "policy that samples chunks, the root mean square error of the velocities it does so by. "
+        "Small means that it would have done much the same.",
         needs=Needs.SUCCESSES,
         over_time="error of the chunk predicted at each frame",
     )
@@ -81,8 +82,8 @@ def action_scale(demos: DemoSet) -> np.ndarray:
 def errors_along(
     agent: Agent, demo: Demo, scale: np.ndarray, steering: str = ""
 ) -> np.ma.MaskedArray:
-    """(T, L) error of every step of the chunks predicted along a demonstration, averaged over
-    action dimensions; steps past its end are masked.
+    """(T, L) error of every step of the chunks along a demonstration, averaged over action
+    dimensions; steps past its end are masked. What an error is, the policy says (`Policy.errors`).
 
     Steered, if at all, by what its first observation would be steered by at run time.
 
@@ -94,16 +95,17 @@ def errors_along(
     """
     steps = np.arange(len(demo))[:, None] + np.arange(agent.chunk)
     target = demo.action[np.minimum(steps, len(demo) - 1)]
-    error = np.abs((_chunks_along(agent, demo, steering) - target) / scale).mean(axis=2)
+    error = (_errors_along(agent, demo, target, steering) / scale).mean(axis=2)
     return np.ma.masked_array(error, mask=steps >= len(demo))
 
 
-def _chunks_along(agent: Agent, demo: Demo, steering: str) -> np.ndarray:
-    """(T, L, A) chunk predicted at every frame."""
-    seen, chunks = demo.observations(agent.cameras), []
+def _errors_along(agent: Agent, demo: Demo, target: np.ndarray, steering: str) -> np.ndarray:
+    """(T, L, A) how far off the policy is the chunk from every frame on."""
+    seen, errors = demo.observations(agent.cameras), []
     for start in range(0, len(demo), _FRAMES_AT_ONCE):
         raw = {n: np.array(array[start : start + _FRAMES_AT_ONCE]) for n, array in seen.items()}
         frames = len(raw["observation.state"])
         first = {n: np.repeat(np.array(array[:1]), frames, axis=0) for n, array in seen.items()}
-        chunks.append(agent.predict(raw, agent.begin(first, steering)))
-    return np.concatenate(chunks)
+        own = target[start : start + _FRAMES_AT_ONCE]
+        errors.append(agent.errors(raw, own, agent.begin(first, steering)))
+    return np.concatenate(errors)

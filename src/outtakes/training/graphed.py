@@ -72,7 +72,8 @@ class GraphedStep:
             for _ in range(_WARM_UPS):
                 self._run()
         torch.cuda.current_stream().wait_stream(beside)
-        graph.register_generator_state(self.learner.generator)
+        for generator in self.learner.generators:
+            graph.register_generator_state(generator)
         with torch.cuda.graph(graph):
             found = self._run()
         with torch.no_grad():

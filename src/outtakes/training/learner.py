@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ class Learner:
         config: length and rates.
         seeds: one policy each; more than one only where the policy is `stackable`.
         device: where to train.
+        start: of each seed the run to start from: its weights, its normaliser and its eyes.
+
+    Raises:
+        CheckpointError: when a run to start from is of another kind or shape.
     """
 
     def __init__(
@@ -42,10 +47,11 @@ class Learner:
         config: TrainConfig,
         seeds: Sequence[int],
         device: torch.device,
+        start: Sequence[Checkpoint] = (),
     ) -> None:
         self.policy = policy
         self.config, self.seeds, self.device = config, tuple(seeds), device
-        self.sight = None if policy.eyes is None else Sight.fit(policy.eyes, demos)
+        self.sight = start[0].sight() if start else _sight_of(policy, demos)
         self.demos = demos = demos if self.sight is None else self.sight.seen(demos)
         self.sizes = Sizes(
             len(demos),
@@ -55,7 +61,10 @@ class Learner:
             0 if policy.eyes is None else policy.eyes.map_channels,
         )
         self.policies = [self._fresh_policy(seed) for seed in seeds]
-        self.normalizer = Normalizer.of(demos)
+        for own, before in zip(self.policies, start, strict=False):
+            own.start_from(before.weights())
+        # Runs of all seeds that started one experiment have one normaliser.
+        self.normalizer = start[0].normalizer() if start else Normalizer.of(demos)
         maps = {} if self.sight is None else self.sight.maps
         self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device, maps)
         self.samplers = [
@@ -72,7 +81,7 @@ class Learner:
         self.average = MovingAverage(self.optimizer, config.ema) if config.ema else None
         self._parameters = self._leaves()
         self._losses = _LossesOf(self.policies[0], self.data.paired)
-        self.generator = torch.Generator(device)
+        self.generators = [torch.Generator(device) for _ in seeds]
         self.step = 0
 
     def _fresh_policy(self, seed: int) -> Policy:
@@ -110,8 +119,9 @@ class Learner:
     def seed_noise(self) -> None:
         """Make the noise of this step a function of (seed, step), so that a resumed run draws what
         an unbroken one does."""
-        seeds = np.random.SeedSequence([self.seeds[0], 2, self.step])
-        self.generator.manual_seed(int(seeds.generate_state(1)[0]))
+        for seed, generator in zip(self.seeds, self.generators, strict=True):
+            words = np.random.SeedSequence([seed, 2, self.step])
+            generator.manual_seed(int(words.generate_state(1)[0]))
 
     def gradients(self, batch: Batch) -> tuple[Losses, Tensor]:
         """What `differentiate` finds, under the noise as it is seeded."""
@@ -158,13 +168,24 @@ class Learner:
 
     def _losses_of(self, batch: Batch) -> Losses:
         """The losses of the policies, (n,) of each part."""
+        batch = replace(batch, noise=self._noise())
         if len(self.policies) > 1:
             with self._precision():
                 return Losses(*_of_each(self._losses, self._parameters, batch))
         with self._precision():
-            losses = self.policies[0].losses(batch, self.generator)
+            losses = self.policies[0].losses(batch, self.generators[0])
         parts = {name: part[None] for name, part in losses.parts.items()}
         return Losses(losses.total[None], parts)
+
+    def _noise(self) -> dict[str, Tensor]:
+        """What the losses need at random: of the one policy, or (n, ...) of several."""
+        draws = [
+            policy.draw_noise(self.config.batch_size, generator)
+            for policy, generator in zip(self.policies, self.generators, strict=True)
+        ]
+        if len(draws) == 1:
+            return draws[0]
+        return {name: torch.stack([own[name] for own in draws]) for name in draws[0]}
 
     def _precision(self) -> AbstractContextManager:
         return torch.autocast(
@@ -223,6 +244,10 @@ class Learner:
         if self.average is not None:
             self.average.restore(policy, checkpoint.owned("ema"))
         self.step = checkpoint.step
+
+
+def _sight_of(policy: PolicyConfig, demos: DemoSet) -> Sight | None:
+    return None if policy.eyes is None else Sight.fit(policy.eyes, demos)
 
 
 class _LossesOf(nn.Module):

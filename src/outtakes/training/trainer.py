@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -66,6 +67,7 @@ def train_together(
     config: TrainConfig,
     device: torch.device | str = "cpu",
     monitors: Mapping[int, Monitor] | None = None,
+    start: Mapping[int, Checkpoint] | None = None,
 ) -> list[Checkpoint]:
     """Train the policies of several seeds, or go on where their run folders left off.
 
@@ -82,30 +84,37 @@ def train_together(
         config: length and rates.
         device: where to train.
         monitors: seed -> what is told the scalars of every `log_every`-th step.
+        start: seed -> the run that it starts from, by whose weights it acts and whose normaliser
+            it keeps; all of one experiment, on the same demonstrations.
 
     Returns:
         The finished checkpoints, in the order of `runs`.
 
     Raises:
-        CheckpointError: when a folder holds a run of other data, settings or seed.
+        CheckpointError: when a folder holds a run of other data, settings, seed or start, or a
+            run to start from is of another kind or shape.
         DivergedError: when a loss is NaN or infinite, naming the episodes of the batch.
-        DatasetError: when a camera is missing.
+        DatasetError: when a camera or an outcome is missing.
         MachineError: when frozen eyes must look at the demonstrations first, and cannot.
     """
     _check_cameras(demos, policy)
+    policy.check_outcomes(int(demos.successes.sum()), int((~demos.successes).sum()))
+    start = start or {}
+    origins = {seed: _identity(run) for seed, run in start.items()}
     found = {s: Checkpoint.load(run) for s, run in runs.items() if (run / FILE).exists()}
     for seed, checkpoint in found.items():
-        _check_same(checkpoint, demos, policy, config, seed, runs[seed])
+        _check_same(checkpoint, demos, policy, config, seed, runs[seed], origins.get(seed, ""))
     taken = {seed: found[seed].step if seed in found else 0 for seed in runs}
     finished = {seed: found[seed] for seed in found if taken[seed] == config.steps}
     if policy.eyes is not None and len(finished) < len(runs):
         demos = look(demos, policy.eyes, device=device)
     for seeds in _groups({s: n for s, n in taken.items() if s not in finished}, policy):
-        learner = Learner(demos, policy, config, seeds, torch.device(device))
+        befores = [start[seed] for seed in seeds if seed in start]
+        learner = Learner(demos, policy, config, seeds, torch.device(device), befores)
         for i, seed in enumerate(seeds):
             if seed in found:
                 learner.restore(i, found[seed])
-        finished |= _finish(learner, runs, monitors or {})
+        finished |= _finish(learner, runs, monitors or {}, origins)
     return [finished[seed] for seed in runs]
 
 
@@ -117,7 +126,10 @@ def _groups(taken: Mapping[int, int], policy: PolicyConfig) -> list[list[int]]:
 
 
 def _finish(
-    learner: Learner, runs: Mapping[int, Path], monitors: Mapping[int, Monitor]
+    learner: Learner,
+    runs: Mapping[int, Path],
+    monitors: Mapping[int, Monitor],
+    origins: Mapping[int, str],
 ) -> dict[int, Checkpoint]:
     """Take the steps that are left; seed -> the last checkpoint."""
     config, checkpoints = learner.config, {}
@@ -139,7 +151,7 @@ def _finish(
                     monitors[seed](learner.step, _scalars(losses, i, rate))
         if learner.step % config.save_every == 0 or last:
             for i, seed in enumerate(learner.seeds):
-                checkpoints[seed] = _checkpoint(learner, i)
+                checkpoints[seed] = _checkpoint(learner, i, origins.get(seed, ""))
                 checkpoints[seed].save(runs[seed])
     return checkpoints
 
@@ -151,7 +163,7 @@ def _scalars(losses: Losses, policy: int, rate: float) -> dict[str, float]:
     return {**scalars, "learning_rate": rate}
 
 
-def _checkpoint(learner: Learner, policy: int) -> Checkpoint:
+def _checkpoint(learner: Learner, policy: int, origin: str) -> Checkpoint:
     """Everything of one policy, at this step."""
     demos = learner.demos
     return Checkpoint(
@@ -164,7 +176,7 @@ def _checkpoint(learner: Learner, policy: int) -> Checkpoint:
         choices=dict(demos.choices),
         episodes=tuple(int(e) for e in demos.episode_indices),
         successes=tuple(bool(s) for s in demos.successes),
-        training=asdict(learner.config),
+        training={**asdict(learner.config), "start": origin},
         commit=version.commit(),
         tensors=learner.tensors(policy),
     )
@@ -177,6 +189,7 @@ def _check_same(
     config: TrainConfig,
     seed: int,
     run: Path,
+    origin: str,
 ) -> None:
     expected = {
         "dataset": demos.content_hash,
@@ -184,7 +197,7 @@ def _check_same(
         "outcomes": tuple(bool(s) for s in demos.successes),
         "seed": seed,
         "policy": kinds.to_json(policy),
-        "length, batch or rate of training": _lasting(asdict(config)),
+        "length, batch, rate or start of training": _lasting({**asdict(config), "start": origin}),
     }
     actual = {
         "dataset": found.content_hash,
@@ -192,7 +205,7 @@ def _check_same(
         "outcomes": found.successes,
         "seed": found.seed,
         "policy": kinds.to_json(found.config),
-        "length, batch or rate of training": _lasting(found.training),
+        "length, batch, rate or start of training": _lasting(found.training),
     }
     different = [name for name, value in expected.items() if actual.get(name) != value]
     if found.choices != dict(demos.choices):
@@ -220,10 +233,19 @@ def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
     """
     passing = {"save_every", "log_every"}
     # Settings that came later than the run had their defaults in it.
-    complete = {**asdict(TrainConfig()), **training}
+    complete = {**asdict(TrainConfig()), "start": "", **training}
     if complete["schedule"] == "constant" and not complete["finish"]:
         passing.add("steps")
     return {name: value for name, value in complete.items() if name not in passing}
+
+
+def _identity(run: Checkpoint) -> str:
+    """A hash of the weights a run acts by."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(run.weights().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check_cameras(demos: DemoSet, policy: PolicyConfig) -> None:

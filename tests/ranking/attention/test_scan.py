@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from outtakes.data.observation import Sizes
-from outtakes.policy.act.act import ActPolicy, Memory
-from outtakes.policy.act.attention import Attention
+from outtakes.policy.act.act import ActPolicy
+from outtakes.policy.transformer.attention import Attention
+from outtakes.policy.transformer.policy import Memory
 from outtakes.ranking.attention.cross_attention import (
     FoldedCrossAttention,
     FullCrossAttention,

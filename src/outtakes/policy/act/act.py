@@ -8,8 +8,7 @@ can carry a parametric bias (arXiv 2605.07560, Eq. 1).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -26,22 +25,17 @@ from outtakes.policy.act.loss import (
     imitation_error,
     prior_divergence,
 )
-from outtakes.policy.act.positions import sinusoid_2d
 from outtakes.policy.act.retrieval import STEERINGS, Bank, neighbours, retrieval_camera
-from outtakes.policy.act.transformer import Decoder, DecoderOutput, Encoder
 from outtakes.policy.act.variational import Latent, VariationalEncoder
 from outtakes.policy.divergence import bounded
-from outtakes.policy.eyes.resnet import FEATURES, ResNet18
-from outtakes.policy.policy import (
-    NOT_STORED,
-    Losses,
-    ParameterGroup,
-    Policy,
-    PolicyConfig,
-    Steering,
-    Successes,
+from outtakes.policy.policy import Losses, ParameterGroup, Steering, Successes
+from outtakes.policy.transformer.layers import Decoder, DecoderOutput, Encoder
+from outtakes.policy.transformer.policy import (
+    Memory,
+    TransformerConfig,
+    TransformerPolicy,
+    initialise,
 )
-from outtakes.policy.precision import at_least_fp32
 from outtakes.shapes import Bool, Float, Int
 
 Condition = Literal["none", "pb", "label"]
@@ -50,7 +44,7 @@ TABLE = "bias.table"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActConfig(PolicyConfig):
+class ActConfig(TransformerConfig):
     """Settings of ACT. The defaults are the paper's (Sec. 4.1) and ACT's.
 
     Raises:
@@ -59,18 +53,8 @@ class ActConfig(PolicyConfig):
     """
 
     kind: ClassVar[str] = "act"
-    takes_maps: ClassVar[bool] = True
     condition: Condition = "pb"
     """What tells demonstrations apart: nothing, a parametric bias, or a one-bit label token."""
-    width: int = 512
-    """D, the width of every token."""
-    heads: int = 8
-    """H, attention heads."""
-    encoder_layers: int = 4
-    decoder_layers: int = 7
-    feed_forward: int = 3200
-    """Hidden width of the feed-forward blocks."""
-    dropout: float = 0.1
     use_vae: bool = True
     """Train with ACT's conditional variational encoder."""
     latent: int = 32
@@ -83,10 +67,6 @@ class ActConfig(PolicyConfig):
     """Weights of the loss."""
     pb_learning_rate: float = 1e-3
     """Peak rate of the PB table."""
-    backbone_scale: float = 1.0
-    """Rate of the image backbone, as a fraction of the network's."""
-    backbone_weights: Path | None = field(default=None, metadata=NOT_STORED)
-    """safetensors file of ImageNet weights for the ResNet-18, torchvision's names."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,22 +79,13 @@ class ActConfig(PolicyConfig):
                 "at every observation",
                 remedy="use at least 2 decoder layers",
             )
-        if self.width % self.heads or self.width % 4:
-            raise ConfigError(
-                f"width {self.width} with {self.heads} heads",
-                remedy="choose a width divisible by 4 and by the number of heads",
-            )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout {self.dropout}", remedy="choose it in [0, 1)")
-        for name in ("encoder_layers", "decoder_layers", "pb_size", "latent"):
+        for name in ("pb_size", "latent"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}", remedy="choose at least 1")
         if not self.pb_learning_rate > 0:
             raise ConfigError(
                 f"pb_learning_rate {self.pb_learning_rate}", remedy="choose more than 0"
             )
-        if not self.backbone_scale >= 0:
-            raise ConfigError(f"backbone_scale {self.backbone_scale}", remedy="choose at least 0")
 
     def build(self, sizes: Sizes) -> ActPolicy:
         """A fresh policy; weights are drawn from torch's global generator."""
@@ -141,28 +112,12 @@ class ActConfig(PolicyConfig):
             neighbours(steering)
 
     @property
-    def capturable(self) -> bool:
-        """Always: shapes are those of the settings and the batch."""
-        return True
-
-    @property
     def stackable(self) -> bool:
-        """Whether policies of several seeds can train as one program.
-
-        Nothing random may happen inside the step, and convolutions gain nothing by it.
-        """
-        return not (self.cameras or self.use_vae or self.dropout)
+        """Without cameras, the variational encoder and dropout."""
+        return super().stackable and not self.use_vae
 
 
-@dataclass(frozen=True)
-class Memory:
-    """The encoder's view of an observation, ready to be decoded under any PB."""
-
-    tokens: Float[Tensor, "B M D"]
-    positions: Float[Tensor, "M D"]
-
-
-class ActPolicy(Policy):
+class ActPolicy(TransformerPolicy):
     """Observation -> action chunk, under a demonstration's parametric bias.
 
     Args:
@@ -175,29 +130,14 @@ class ActPolicy(Policy):
 
     def __init__(self, config: ActConfig, sizes: Sizes) -> None:
         super().__init__(config, sizes)
-        if not (sizes.state or sizes.environment_state or config.views):
-            raise ConfigError(
-                "nothing to observe", remedy="give state, environment state or cameras"
-            )
         self.config: ActConfig = config
-        self._image_positions: dict[tuple[object, ...], Tensor] = {}
         self.bank: Bank | None = None
         """PBs of the successes, by which it is steered; see `remember`."""
-        width = config.width
-        shape = (width, config.heads, config.feed_forward, config.dropout)
+        width, shape = config.width, config.layer_shape
         self.latent = nn.Linear(config.latent, width)
-        self.state = nn.Linear(sizes.state, width) if sizes.state else None
-        self.environment_state = (
-            nn.Linear(sizes.environment_state, width) if sizes.environment_state else None
-        )
+        self._build_vectors()
         self.label = nn.Embedding(2, width) if config.condition == "label" else None
-        vectors = 1 + sum(
-            module is not None for module in (self.state, self.environment_state, self.label)
-        )
-        self.vector_positions = nn.Parameter(torch.randn(vectors, width))
-        self.backbone = ResNet18(config.backbone_weights) if config.cameras else None
-        self.image = nn.Conv2d(FEATURES, width, 1) if config.cameras else None
-        self.map = nn.Linear(sizes.map_channels, width) if sizes.map_channels else None
+        self._build_eyes(others=1 + (self.label is not None))
         self.variational = (
             VariationalEncoder(sizes, config.chunk, config.latent, config.encoder_layers, *shape)
             if config.use_vae
@@ -219,13 +159,7 @@ class ActPolicy(Policy):
             if config.condition == "pb"
             else None
         )
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for stack in (self.encoder, self.decoder):
-            for parameter in stack.parameters():
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
+        initialise(self.encoder, self.decoder)
 
     def infer_latent(
         self,
@@ -258,44 +192,11 @@ class ActPolicy(Policy):
         batch, device = len(observation), self.action_positions.device
         # The projection of a latent of zeros is its constant term.
         tokens = [self.latent.bias.expand(batch, -1) if latent is None else self.latent(latent)]
-        if self.state is not None:
-            tokens.append(self.state(observation.state))
-        if self.environment_state is not None:
-            tokens.append(self.environment_state(observation.environment_state))
+        tokens += self.vectors(observation)
         if self.label is not None:
             successes = torch.ones(batch, dtype=torch.long, device=device)
             tokens.append(self.label(successes if label is None else label))
-        image_tokens, image_positions = self._encode_images(observation)
-        # Between layers tokens are in fp32, whatever the precision of the products.
-        sequence = at_least_fp32(torch.cat([torch.stack(tokens, dim=1), *image_tokens], dim=1))
-        positions = torch.cat([self.vector_positions, *image_positions])
-        return Memory(self.encoder(sequence, positions, None, generator), positions)
-
-    def _encode_images(self, observation: Observation) -> tuple[list[Tensor], list[Tensor]]:
-        """Each camera's feature map as (B, h·w, D) tokens, with their 2-D positions (h·w, D)."""
-        tokens, positions = [], []
-        for cells in self._maps(observation):
-            tokens.append(cells.flatten(1, 2))
-            height, width = cells.shape[1:3]
-            positions.append(self._positions_of(height, width, cells))
-        return tokens, positions
-
-    def _maps(self, observation: Observation) -> list[Tensor]:
-        """(B, h, w, D) of each camera: of the policy's own eyes, or of frozen ones."""
-        config = self.config
-        if self.map is not None and config.eyes is not None:
-            return [self.map(observation.maps[camera]) for camera in config.eyes.cameras]
-        if self.backbone is None or self.image is None:
-            return []
-        found = self.backbone.each([observation.images[camera] for camera in config.cameras])
-        return [self.image(features).permute(0, 2, 3, 1) for features in found]
-
-    def _positions_of(self, height: int, width: int, like: Tensor) -> Tensor:
-        """Positions of an image's cells, (h·w, D); kept, as no graph can copy from the CPU."""
-        key = (height, width, like.device, like.dtype)
-        if key not in self._image_positions:
-            self._image_positions[key] = sinusoid_2d(height, width, self.config.width).to(like)
-        return self._image_positions[key]
+        return self.encode_tokens(tokens, observation, generator)
 
     def decode(
         self,
@@ -370,16 +271,13 @@ class ActPolicy(Policy):
 
     def groups(self) -> list[ParameterGroup]:
         """The network, the image backbone, and the PB table."""
-        names = {name for name, _ in self.named_parameters()}
-        table, backbone = names & {TABLE}, {n for n in names if n.startswith("backbone.")}
-        groups = [
-            ParameterGroup(frozenset(names - table - backbone)),
-            ParameterGroup(frozenset(backbone), scale=self.config.backbone_scale),
-            ParameterGroup(
-                frozenset(table), rate=self.config.pb_learning_rate, decays=False, rowwise=True
-            ),
-        ]
-        return [group for group in groups if group.names]
+        network, *backbone = super().groups()
+        if self.bias is None:
+            return [network, *backbone]
+        table = ParameterGroup(
+            frozenset({TABLE}), rate=self.config.pb_learning_rate, decays=False, rowwise=True
+        )
+        return [replace(network, names=network.names - table.names), *backbone, table]
 
     def memory(self, successes: Successes) -> dict[str, Tensor]:
         """First-observation embeddings, PBs and episode indices of the successes (Sec. 3.3)."""

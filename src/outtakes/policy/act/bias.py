@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from outtakes.policy.act.attention import AttentionBias
+from outtakes.policy.transformer.attention import AttentionBias
 from outtakes.shapes import Float, Int
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from outtakes.data.observation import Sizes
-from outtakes.policy.act.positions import sinusoid
-from outtakes.policy.act.transformer import Encoder
 from outtakes.policy.precision import at_least_fp32
+from outtakes.policy.transformer.layers import Encoder
+from outtakes.policy.transformer.positions import sinusoid
 from outtakes.shapes import Float
 
 

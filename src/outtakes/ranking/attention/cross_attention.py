@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor, baddbmm, einsum
 from torch.nn.functional import scaled_dot_product_attention
 
-from outtakes.policy.act.act import Memory
-from outtakes.policy.act.attention import Attention, split_heads
+from outtakes.policy.transformer.attention import Attention, split_heads
+from outtakes.policy.transformer.policy import Memory
 from outtakes.shapes import Float
 
 

@@ -21,10 +21,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from outtakes.policy.act.act import ActPolicy, Memory
-from outtakes.policy.act.attention import split_heads
-from outtakes.policy.act.transformer import DecoderLayer
+from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.divergence import symmetric_kl_of
+from outtakes.policy.transformer.attention import split_heads
+from outtakes.policy.transformer.layers import DecoderLayer
+from outtakes.policy.transformer.policy import Memory
 from outtakes.ranking.attention.cross_attention import CrossAttention, attend_to
 from outtakes.ranking.attention.footprint import pair_bytes
 from outtakes.shapes import Float

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from outtakes.policy.act.dropout import Dropout
+from outtakes.policy.transformer.dropout import Dropout
 from outtakes.shapes import Float
 
 

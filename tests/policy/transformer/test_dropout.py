@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from outtakes.policy.act.dropout import Dropout
+from outtakes.policy.transformer.dropout import Dropout
 
 
 def test_stacked_copies_share_a_dropout_mask():

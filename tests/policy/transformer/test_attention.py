@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from outtakes.policy.act.attention import Attention
+from outtakes.policy.transformer.attention import Attention
 from tests import naive
 
 

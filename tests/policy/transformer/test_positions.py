@@ -1,6 +1,6 @@
 import torch
 
-from outtakes.policy.act.positions import sinusoid_2d
+from outtakes.policy.transformer.positions import sinusoid_2d
 
 
 def test_image_positions_differ_everywhere():

@@ -1,4 +1,4 @@
-"""The transformer of ACT: post-norm encoder and decoder layers, batch first.
+"""The layers of ACT: post-norm encoder and decoder layers, batch first.
 
 Positions are added to queries and keys, never to values, as in DETR and ACT. Nothing is computed
 that no output depends on.
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from outtakes.policy.act.attention import Attention, AttentionBias
-from outtakes.policy.act.dropout import Dropout
 from outtakes.policy.precision import at_least_fp32
+from outtakes.policy.transformer.attention import Attention, AttentionBias
+from outtakes.policy.transformer.dropout import Dropout
 from outtakes.shapes import Bool, Float
 
 
