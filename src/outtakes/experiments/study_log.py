@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.rollouts import RolloutLog
@@ -21,9 +20,8 @@ from outtakes.experiments.executor import executor_for, groups_of
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.runs import ROLLOUTS, Job, evaluation_settings, rollouts_of
 from outtakes.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from outtakes.policy.policy import PolicyConfig
+from outtakes.training.config import TrainConfig
 
 RECORDED = "recorded.json"
 _SECONDS_BETWEEN_SAVES = 60
@@ -115,7 +113,7 @@ def _identity(job: Job) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _departures(settings: DataclassInstance) -> dict[str, object]:
+def _departures(settings: TrainConfig | PolicyConfig) -> dict[str, object]:
     """The settings that are not at their defaults."""
     own, default = asdict(settings), asdict(type(settings)())
     return {name: value for name, value in own.items() if value != default[name]}
