@@ -128,16 +128,10 @@ def evaluate_until_clear(
     states = evaluation.states.first(environments[0], evaluation.rollouts)
     agents = [(arm, run, run.agent(device)) for arm, run in runs]
     rollouts: list[Rollout] = []
-<<<<<<< HEAD
-    found = None
-    for first in range(0, evaluation.rollouts, _BETWEEN_LOOKS):
-        block = range(first, min(first + _BETWEEN_LOOKS, evaluation.rollouts))
-=======
     done = 0
     while True:
         block = range(done, min(done + _BETWEEN_LOOKS, evaluation.rollouts))
         done = block.stop
->>>>>>> main
         for arm, run, agent in agents:
             steering = run.config.steering(evaluation.controller.steering)
             rollouts += roll_out(
@@ -153,20 +147,9 @@ def evaluate_until_clear(
             )
         found = evidence(_rounds(rollouts, arms))
         if progress:
-<<<<<<< HEAD
-            progress(block.stop, evaluation.rollouts, "evaluate until clear")
-        if found.clear(margin):
-            break
-    if found is None:
-        raise ConfigError(
-            f"{evaluation.rollouts} rollouts until clear", remedy="allow for one at least"
-        )
-    return RolloutLog(rollouts), found
-=======
             progress(done, evaluation.rollouts, "evaluate until clear")
         if found.clear(margin) or done == evaluation.rollouts:
             return RolloutLog(rollouts), found
->>>>>>> main
 
 
 def _rounds(rollouts: Sequence[Rollout], arms: Sequence[str]) -> np.ndarray:
