@@ -12,8 +12,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
+from outtakes.data.demo import DemoSet
+from outtakes.data.ref import DatasetRef
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.executor import executor_for, groups_of
@@ -105,12 +110,27 @@ def _identity(job: Job) -> str:
     whole = {
         "policy": {"kind": job.arm.policy.kind, **_departures(job.arm.policy)},
         "training": {n: v for n, v in training.items() if n not in ("save_every", "log_every")},
-        "episodes": list(job.arm.episodes),
-        "dataset": job.dataset.content_hash,
+        "demonstrations": _numbers(job.dataset, job.arm.episodes),
         "stops": list(job.stops),
         "evaluation": job.evaluation and evaluation_settings(job, job.evaluation),
     }
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _numbers(dataset: DatasetRef, episodes: tuple[int, ...]) -> str:
+    """A hash of what is learnt from, but for pictures: the same demonstrations collected again need
+    not have the same bytes on disk."""
+    demos = _opened(dataset).subset(episodes)
+    digest = hashlib.sha256(json.dumps([list(episodes), demos.successes.tolist()]).encode())
+    for demo in demos:
+        for array in (demo.state, demo.environment_state, demo.action):
+            digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _opened(dataset: DatasetRef) -> DemoSet:
+    return dataset.open(())
 
 
 def _departures(settings: TrainConfig | PolicyConfig) -> dict[str, object]:
