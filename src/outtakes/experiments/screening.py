@@ -8,7 +8,7 @@ repeated in replicates, each with demonstrations, initial states and training se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.arm import Arm
 from outtakes.experiments.cell import Cell
+from outtakes.experiments.folder import DATASET
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.study_log import run_recorded
 from outtakes.experiments.triage import ranking_jobs
@@ -81,7 +82,8 @@ def rank_all(cell: Cell, names: Sequence[str]) -> dict[str, Scores]:
             own = parts[name]
             fitting = runs_for(own[0].ranker, runs, cell.demos) if len(own) == 1 else runs
             scores = rank_by(own, fitting, cell.demos, device=lab.device)
-            scores.save(paths[name])
+            # Not where it lay on this machine: what a study leaves is read on others.
+            replace(scores, dataset=DATASET).save(paths[name])
         rankings[name] = Scores.load(paths[name])
     return rankings
 
