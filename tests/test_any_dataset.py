@@ -85,6 +85,7 @@ def test_a_dataset_of_others_is_trained_on(
     assert no_network == []
     content = json.loads(called.out)
     chunk = CHUNKS[robot.fps]
+    assert content["settings"].pop("eyes").startswith("frozen ") == bool(robot.cameras)
     assert content["settings"] == {
         "cameras": {
             feature.removeprefix("observation.").removeprefix("images."): {
@@ -108,10 +109,11 @@ def test_a_dataset_of_others_is_trained_on(
         "successes": 3,
         "failures": 3,
         "outcomes_from": {robot.outcome: 6},
+        "not_used": [],
         "skipped": {},
     }
     act = Checkpoint.load(Path(content["runs"][0])).config
-    assert (act.chunk, len(act.cameras)) == (chunk, len(robot.cameras))
+    assert (act.chunk, len(act.views)) == (chunk, len(robot.cameras))
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,8 @@ def test_the_settings_are_shown_to_people(arms: Path, tmp_path: Path) -> None:
         "Camera    top: 48 × 64 → 64 × 64",
         "Camera    left_wrist: 96 × 72 → 64 × 64",
         "Camera    image: 40 × 120 → 64 × 64",
+        "Eyes      frozen tf_efficientnet_lite0 (weights ec70883d), map 3 at 64 pixels, "
+        "64 components of each camera",
         f"State     14: {joints}, …",
         "Objects   none",
         "Actions   14",
@@ -152,7 +156,7 @@ def test_every_choice_can_be_overruled(arms: Path, tmp_path: Path) -> None:
     assert (settings["state_size"], settings["state_names"]) == (0, [])
     assert (settings["chunk"], settings["replan"]) == (7, 7)
     checkpoint = Checkpoint.load(Path(content["runs"][0]))
-    assert (checkpoint.config.cameras, checkpoint.sizes.state) == (("top",), 0)
+    assert (checkpoint.config.views, checkpoint.sizes.state) == (("top",), 0)
 
 
 def test_the_report_and_the_command_it_gives_read_the_same_data(arms: Path, tmp_path: Path) -> None:

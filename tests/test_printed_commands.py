@@ -140,6 +140,7 @@ def test_pages_print_only_commands_that_tests_run(page: Path) -> None:
 
 EIGHT = ("--recipe", "smoke", "--steps", "2", "--chunk", "8", "--seeds", "0")
 """As long a chunk as the recipe executes of it in rollouts."""
+ROLLED = ("--recipe", "smoke", "--rollouts", "2")
 MINIATURES = {
     ("README.md", "triage PATH/TO/DATASET"): (*TINY, "--count", "1", "--out", "a triage"),
     ("README.md", "label PATH/TO/DATASET --success 0-41 --failure 42-49"): (),
@@ -153,6 +154,12 @@ MINIATURES = {
     ("lerobot.md", "convert RUN --out policy"): ("--recipe", "smoke"),
     ("lerobot.md", "convert runs/act-pb/seed-0 --recipe smoke --out policy"): (),
     ("lerobot.md", "convert policy --out converted/act-pb/seed-0"): (),
+    ("eyes.md", "train lift --eyes frozen --policy act --out out"): EIGHT,
+    ("eyes.md", "evaluate out/runs/act/seed-* --out rollouts"): ROLLED,
+    ("flow.md", "train DATASET --policy flow --out DIR"): EIGHT,
+    ("flow.md", "train DATASET --policy afil --out DIR"): EIGHT,
+    ("flow.md", "train DATASET --policy cfgrl --out DIR"): EIGHT,
+    ("flow.md", "evaluate DIR/runs/afil/seed-0 --steering adaptive-2 --out ROLLED"): ROLLED,
     ("review.md", "review PATH/TO/DATASET"): None,
     ("review.md", "review PATH/TO/DATASET --scores scores.json"): None,
 }
@@ -174,7 +181,7 @@ def test_commands_of_the_pages_run(
         "PATH/TO/DATASET": str(lift_dataset),
         "DATASET": str(lift_dataset),
         "RUN": "runs/act-pb/seed-0",
-        "20": "1",
+        "20": "2",
         "0-41": "0,2,4",
         "42-49": "1,3,5",
     }

@@ -123,7 +123,7 @@ def test_every_run_is_told_with_the_rates_it_came_to(finished: Finished) -> None
             won = {r.treatment: [q.success for q in own if q.treatment == r.treatment] for r in own}
             rates = ", ".join(f"{name} {sum(w) / len(w):.0%}" for name, w in won.items())
             assert told.count(f"train and roll out, seed {seed}: {rates}") == 1
-    assert len(told) == 12
+    assert len(told) == 10
 
 
 def test_nothing_to_run_is_refused() -> None:

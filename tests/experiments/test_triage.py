@@ -48,7 +48,7 @@ def test_triage(name: str, made_datasets: Path, tmp_path: Path) -> None:
     assert {arm: e.shape for arm, e in errors.errors.items()} == {
         arm: (1, 3) for arm in ("successes", "selected", "random", "all")
     }
-    cameras = Checkpoint.load(out / "runs" / "pb-kl-all" / "seed-0").config.cameras
+    cameras = Checkpoint.load(out / "runs" / "pb-kl-all" / "seed-0").config.views
     assert cameras == (("overhead",) if name == "pictures" else ())
     for path in out.rglob("*.safetensors"):
         path.unlink()

@@ -90,8 +90,9 @@ def test_runs_that_it_cannot_go_by_are_refused(demos, run, tmp_path: Path):
 
     everything = demos.subset([*run.episodes, *demos.episodes(Outcome.FAILURE)])
     refused(run, everything, "has seen every success")
-    refused(replace(run, successes=(True, True, True, False)), demos, "trained on failures")
+    both = train_small(tmp_path / "both", demos, policy=ACT, steps=1)
+    refused(both, demos, "trained on failures")
     refused(replace(run, content_hash="another"), demos, "other data")
     seen = demos.subset(demos.episodes(Outcome.SUCCESS)[:3])
-    biased = train_small(tmp_path, seen, policy=small_act(condition="pb"))
+    biased = train_small(tmp_path / "biased", seen, policy=small_act(condition="pb"))
     refused(biased, demos, "for each demonstration")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Export(Reads):
     """Write the selected episodes as a dataset of their own, and weights, for any other trainer."""
 
-    needs = ("lerobot", "pyarrow")
+    needs = ("pyarrow",)
 
     dataset: Annotated[Positional[str], arg(metavar="DATASET")]
     """A LeRobot dataset: a folder, or owner/name on the hub. It is only read."""

@@ -85,12 +85,18 @@ def evaluate(
             states,
             arm=arm,
             seed=checkpoint.seed,
-            config=replace(evaluation.controller, steering=steering),
+            config=_controller(evaluation, checkpoint, steering),
             image_size=evaluation.image_size,
             drawn_from=str(evaluation.states),
             decide=None if watched_by is None else watched_by(steering),
         )
     ]
+
+
+def _controller(evaluation: Evaluation, run: Checkpoint, steering: str) -> ControllerConfig:
+    """The controller under a steering; it asks again at the latest when a chunk is at its end."""
+    replan = min(evaluation.controller.replan, run.config.chunk)
+    return replace(evaluation.controller, steering=steering, replan=replan)
 
 
 def evaluate_until_clear(
@@ -140,7 +146,7 @@ def evaluate_until_clear(
                 states,
                 arm=arm,
                 seed=run.seed,
-                config=replace(evaluation.controller, steering=steering),
+                config=_controller(evaluation, run, steering),
                 indices=block,
                 image_size=evaluation.image_size,
                 drawn_from=str(evaluation.states),

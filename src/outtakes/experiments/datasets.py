@@ -11,7 +11,6 @@ from typing import Literal
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot.decode import See
-from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.data.lerobot.location import find_layout
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.lerobot.write import write_dataset
@@ -107,9 +106,10 @@ class Prepared:
             "action": self.demos.action,
         }
         read = {name for name, values in vectors.items() if values.shape[1]}
-        read |= {f"{CAMERA_PREFIX}{camera}" for camera in self.demos.images}
+        layout = find_layout(self.folder)
+        read |= {layout.cameras[camera] for camera in self.demos.images}
         read |= {source.partition(":")[0] for source in self.demos.provenance.outcome_sources}
-        return sorted(set(find_layout(self.folder).features) - read - _BOOKKEEPING)
+        return sorted(set(layout.features) - read - _BOOKKEEPING)
 
 
 def fit(

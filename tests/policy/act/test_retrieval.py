@@ -50,7 +50,7 @@ def test_zero_steers_by_no_bias_and_follows_nobody():
 
 @pytest.mark.parametrize("steering", ["", "nearst", "nearest-", "nearest-0", "nearest-x", "mean-2"])
 def test_an_unknown_steering_is_refused_with_the_list(steering):
-    with pytest.raises(UnknownName, match=r"choose one of mean, nearest, nearest-<n>, zero"):
+    with pytest.raises(UnknownName, match="one of mean, mean-of-all, nearest, nearest-<n>, zero"):
         make_bank().steer(torch.ones(1, 2), steering)
 
 
