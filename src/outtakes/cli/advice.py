@@ -28,20 +28,20 @@ def _lines(recommended: Recommendation) -> Iterator[str]:
         yield ""
         yield _filled(f"Against the successes alone, by {recommended.yardstick}:")
         width = max(len(option.what) for option in measured)
-        yield from (_row(option, width) for option in measured)
+        unit = "points" if recommended.yardstick.name == "ROLLOUTS" else "%"
+        yield from (_row(option, width, unit) for option in measured)
         yield _filled(f"from {recommended.basis}.", "  ")
     for command in recommended.commands:
         yield f"\n# {command.purpose}\n{command.line}"
 
 
-def _row(option: Option, width: int) -> str:
+def _row(option: Option, width: int, unit: str) -> str:
     gain = option.gain
     assert gain is not None
     word = "better" if gain.mean >= 0 else "worse"
     interval = f"{_percent(gain.low)} to {_percent(gain.high)}"
-    return (
-        f"  + {option.what:<{width}}  {_percent(gain.mean)} % ({word}), 95 % interval {interval} %"
-    )
+    changed = f"{_percent(gain.mean)} {unit} ({word})"
+    return f"  + {option.what:<{width}}  {changed}, 95 % interval {interval} {unit}"
 
 
 def _percent(share: float) -> str:
