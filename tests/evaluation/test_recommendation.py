@@ -75,7 +75,7 @@ def test_a_control_is_never_recommended() -> None:
 def test_a_higher_success_rate_in_everyday_words() -> None:
     found = recommend(EVIDENCE)
     assert found.headline == (
-        "Use the 4 failures nearest to the successes: train on them beside the successes."
+        "Use the 4 failures nearest to the successes: adding them raised success from 71 % to 77 %."
     )
     assert found.why == (
         "With the 4 failures nearest to the successes, success went from 71 % to 77 % "

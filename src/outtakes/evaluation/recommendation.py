@@ -221,6 +221,12 @@ def _decide(evidence: Evidence) -> tuple[Decision, Option]:
 def _headline(evidence: Evidence, decision: Decision, option: Option) -> str:
     alone = f"the {_counted(evidence.successes, 'success', 'successes')} alone"
     if decision is Decision.USE:
+        base, gain = evidence.baseline, option.gain
+        if evidence.yardstick is Yardstick.ROLLOUTS and base is not None and gain is not None:
+            return (
+                f"Use {option.what}: adding them raised success from {100 * base:.0f} % to "
+                f"{100 * (base + gain.mean):.0f} %."
+            )
         return f"Use {option.what}: train on them beside the successes."
     if decision is Decision.LEAVE_OUT:
         return f"Leave the failures out: train on {alone}."
