@@ -84,6 +84,14 @@ def test_a_higher_success_rate_in_everyday_words() -> None:
     assert (found.change, found.low, found.high) == (0.062, 0.011, 0.113)
 
 
+def test_the_policy_is_that_of_the_option_that_is_recommended() -> None:
+    chosen, every = EVIDENCE.options[:2]
+    tried = [replace(chosen, gain=OPEN, policy="act"), replace(every, gain=BETTER, policy="act-pb")]
+    assert recommend(replace(EVIDENCE, options=tried)).policy == "act-pb"
+    tried[0] = replace(chosen, gain=replace(BETTER, mean=0.2), policy="act")
+    assert recommend(replace(EVIDENCE, options=tried)).policy == "act"
+
+
 def test_a_higher_error_is_worse() -> None:
     """A run whose held-out error rose once ended in a list of failures to keep."""
     found = with_gains(WORSE, WORSE, yardstick=Yardstick.HELD_OUT)

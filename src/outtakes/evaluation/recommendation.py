@@ -73,6 +73,8 @@ class Option:
     """Against training on the successes alone; None when it was not tried."""
     control: bool = False
     """Whether it is there to compare with, and not to be recommended."""
+    policy: str = "act-pb"
+    """Kind of policy that it was tried with, as `outtakes train --policy` names it."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Recommendation:
     """What to know before relying on it."""
     tried: tuple[Option, ...]
     """Every option, with its gain."""
+    policy: str = "act-pb"
+    """Kind of policy that the change was measured with."""
     again: bool = False
     """Whether it must be run again, with more training, before anything can be told."""
     commands: tuple[Command, ...] = ()
@@ -170,6 +174,7 @@ def _option(content: Mapping[str, Any]) -> Option:
         tuple(content["failures"]),
         None if gain is None else Gain(**gain),
         content["control"],
+        content.get("policy", "act-pb"),
     )
 
 
@@ -198,6 +203,7 @@ def recommend(evidence: Evidence) -> Recommendation:
         high=None if gain is None else gain.high,
         doubts=tuple(_doubts(evidence, option)),
         tried=tuple(evidence.options),
+        policy=option.policy,
         again=bool(evidence.too_short) or (gain is not None and gain.seeds == 1),
     )
 

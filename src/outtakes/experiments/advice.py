@@ -84,11 +84,13 @@ def _rolled_out(
     folder: Folder, comparison: Comparison, chosen: Option, every: Option
 ) -> dict[str, Any]:
     named = comparison.differences[comparison.treatment]
-    options = [replace(chosen, gain=_gain(named, named.p))]
+    policy = _policy(comparison.treatment)
+    options = [replace(chosen, gain=_gain(named, named.p), policy=policy)]
     if every.failures != chosen.failures:
         options += [
             replace(
                 every,
+                policy=_policy(arm),
                 what=f"{every.what} ({folder.label(arm)})",
                 gain=_gain(comparison.differences[arm], comparison.adjusted_p[arm]),
             )
@@ -101,6 +103,11 @@ def _rolled_out(
         "baseline": comparison.rates[comparison.baseline].rate,
         "basis": f"{_seeds(named.n_seeds)} × {named.n_rollouts // named.n_seeds} rollouts",
     }
+
+
+def _policy(arm: str) -> str:
+    """Kind of policy of an arm of the demo or the study."""
+    return "act-pb" if arm.startswith("pb") else "act"
 
 
 def _held_out(errors: ActionErrors, chosen: Option, every: Option) -> dict[str, Any]:

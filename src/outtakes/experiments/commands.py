@@ -42,7 +42,6 @@ def training_commands(
     selection: Selection,
     recommended: Recommendation,
     *,
-    policy: str = "act-pb",
     simulated: bool = False,
 ) -> tuple[Command, ...]:
     """How to train on what is recommended first, then on what to compare it with.
@@ -56,7 +55,6 @@ def training_commands(
         dataset: its folder.
         selection: the failures that were chosen before anything was measured.
         recommended: what came of it.
-        policy: what was measured.
         simulated: whether the demonstrations are of a simulated task.
     """
     layout = find_layout(dataset)
@@ -65,7 +63,8 @@ def training_commands(
         once_more = _demo_again(lab) if simulated else _again(lab, demos, layout.home, selection)
         commands.append(once_more)
     for way in _ways(lab, demos, selection, recommended):
-        commands += [*_lerobot(lab, layout, way), _outtakes(lab, demos, layout.home, way, policy)]
+        own = _outtakes(lab, demos, layout.home, way, recommended.policy)
+        commands += [*_lerobot(lab, layout, way), own]
     return tuple(commands)
 
 

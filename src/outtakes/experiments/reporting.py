@@ -88,15 +88,12 @@ def write_advice(
         more: commands to end with.
     """
     recommended = advise(Folder(lab.out), lab.recipe)
-    rolled_out = Folder(lab.out).comparison
-    plain = rolled_out is not None and rolled_out.treatment.startswith("act")
     commands = training_commands(
         lab,
         demos,
         dataset,
         selection,
         recommended,
-        policy="act" if plain else "act-pb",
         simulated=bool(more),
     )
     recommended = replace(recommended, commands=(*commands, *more))
