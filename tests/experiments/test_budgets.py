@@ -29,7 +29,7 @@ from outtakes.experiments.study_log import run_recorded
 
 TINY = replace(
     SMOKE,
-    collect=replace(SMOKE.collect, successes=2, failures=3),
+    collect=replace(SMOKE.collect, successes=3, failures=3),
     train=replace(SMOKE.train, warmup=2, save_every=100),
     seeds=(0, 1),
     rollouts=2,
@@ -38,7 +38,7 @@ TINY = replace(
 
 
 def tiny_cell(out: Path, **changes) -> Cell:
-    return replication.cell(api.laboratory(out, recipe=replace(TINY, **changes)), 2, tuning=True)
+    return replication.cell(api.laboratory(out, recipe=replace(TINY, **changes)), 3, tuning=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,22 @@ def test_the_first_stop_is_what_a_shorter_training_would_have_been(cell, tmp_pat
     alone = [replace(r, arm="pb-kl-all@4") for job in jobs for r in rollouts_of(job)]
     log = RolloutLog.load(cell.lab.out / ROLLOUTS).rollouts
     assert [r for seed in (0, 1) for r in log if (r.arm, r.seed) == ("pb-kl-all@4", seed)] == alone
+
+
+def test_what_advice_without_rollouts_is_worth_is_measured_and_goes_on(cell, tmp_path):
+    out = tmp_path / "elsewhere"
+    shutil.copytree(cell.lab.out, out, ignore=shutil.ignore_patterns("runs"))
+    measured = Budgets.load(out / "budgets.json")
+    here = tiny_cell(out)
+    found = replication.foretell(here, measured)
+    ways = {"act-s", "pb-kl-all (nearest)", "pb-kl-all (mean)"}
+    assert {(f.way, f.steps) for f in found.foretold} == {(w, n) for w in ways for n in (4, 8)}
+    assert all(f.error > 0 for f in found.foretold)
+    assert all(f.rate == measured.curves[f.way].means[int(f.steps == 8)] for f in found.foretold)
+    # No run is needed to know it again.
+    shutil.rmtree(out / "runs")
+    assert replication.foretell(here, measured) == found
+    assert not (out / "runs").exists()
 
 
 def test_a_study_goes_on_from_its_log_without_the_runs(cell, tmp_path):
@@ -125,5 +141,5 @@ def test_what_cannot_be_measured_is_refused(cell):
     falling = replace(arm, training=replace(arm.training, schedule="cosine"))
     with pytest.raises(ConfigError, match="falls to 0"):
         measure_budgets(cell.lab, cell.demos, [falling])
-    with pytest.raises(ConfigError, match="9 of 2 successes"):
+    with pytest.raises(ConfigError, match="9 of 3 successes"):
         replication.cell(cell.lab, 9, tuning=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +14,10 @@ from outtakes.console import Console
 if TYPE_CHECKING:
     from outtakes.api import Lab
     from outtakes.experiments.cell import Cell
+
+
+_BASELINE = "act-s"
+"""What advice must not do worse than."""
 
 
 @dataclass(kw_only=True)
@@ -114,6 +118,25 @@ class StudyBudgets(OnCell):
 
 
 @dataclass(kw_only=True)
+class StudyForesight(OnCell):
+    """What advice without rollouts is worth: held-out error along learning curves that were rolled
+    out."""
+
+    budgets: Path
+    """`budgets.json` of the same task, number of successes and collection."""
+
+    def run(self, console: Console) -> None:
+        """Measure the errors that are missing and print how far they tell the rest."""
+        from outtakes.experiments import replication
+        from outtakes.experiments.budgets import Budgets
+
+        measured = Budgets.load(self.budgets)
+        found = replication.foretell(self.cell(console, tuning=True), measured)
+        told = {"foretold": [asdict(f) for f in found.foretold]}
+        console.result(found.table(_BASELINE), told)
+
+
+@dataclass(kw_only=True)
 class StudyUsefulness(OnCell):
     """What each failure is worth, by retraining on random subsets; on tuning data."""
 
@@ -173,25 +196,22 @@ class StudyRankers(OnReplicates):
     """How many failures to keep."""
     draws: int = 2
     """Random selections of each size."""
-    steps_none: int | None = None
-    """Training length with no failures, as tuned; the recipe's when not given."""
-    steps_some: int | None = None
-    """Training length with some failures."""
-    steps_all: int | None = None
-    """Training length with all failures."""
+    budgets: Path | None = None
+    """`budgets.json` of the same task and number of successes: how long to train with no failures,
+    some and all; as long as the recipe says when not given."""
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
+        from outtakes.experiments.budgets import Budgets
         from outtakes.experiments.replication import screen
-        from outtakes.experiments.screening import ScreeningPlan, at_random
+        from outtakes.experiments.screening import ScreeningPlan, at_random, tuned_steps
 
-        lengths = {"none": self.steps_none, "some": self.steps_some, "all": self.steps_all}
         plan = ScreeningPlan(
             rankers=self.by,
             counts=self.counts,
             ends=self.keep,
             draws=self.draws,
-            steps={name: steps for name, steps in lengths.items() if steps is not None},
+            steps=None if self.budgets is None else tuned_steps(Budgets.load(self.budgets)),
         )
         found = screen(self.laboratory(console), plan, **self.repeated())
         table = found.table(at_random(found), title="Failures kept", than="as many at random")
@@ -206,18 +226,31 @@ class StudyWays(OnReplicates):
     """`budgets.json` of the same task and number of successes."""
     arms: tuple[str, ...] | None = None
     """Which ways, for example act-s act-all; all that were tuned when not given."""
+    held_out: bool = False
+    """Also measure how far their error on held-out successes tells their success."""
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
+        from outtakes.evaluation.foresight import Foresight
         from outtakes.experiments.budgets import Budgets
         from outtakes.experiments.comparing import against_successes
+        from outtakes.experiments.foretelling import FORESIGHT
         from outtakes.experiments.replication import compare_ways
 
         tuned = Budgets.load(self.budgets)
-        found = compare_ways(self.laboratory(console), tuned, arms=self.arms, **self.repeated())
+        found = compare_ways(
+            self.laboratory(console),
+            tuned,
+            arms=self.arms,
+            held_out=self.held_out,
+            **self.repeated(),
+        )
         against = against_successes(found)
         best = next(iter(against.values()), "")
         table = found.table(against, title="Way to train", than=best)
+        if self.held_out:
+            foresight = Foresight.load(self.out / FORESIGHT)
+            table = f"{table}\n\n{foresight.table(_BASELINE)}"
         console.result(table, {"rates": dict(found.rates)})
 
 
@@ -262,6 +295,7 @@ class StudyWorth(OnTask):
 _STUDIES = (
     Annotated[StudyPaper, subcommand("paper")]
     | Annotated[StudyBudgets, subcommand("budgets")]
+    | Annotated[StudyForesight, subcommand("foresight")]
     | Annotated[StudyUsefulness, subcommand("usefulness")]
     | Annotated[StudyRankers, subcommand("rankers")]
     | Annotated[StudyWays, subcommand("ways")]

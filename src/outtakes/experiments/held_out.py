@@ -5,7 +5,7 @@ A policy can imitate held-out successes better and still succeed less often.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from outtakes.evaluation.statistics import Difference, holm, mean_difference
 from outtakes.files import load_json, write_json
 
 BASELINE = "successes"
+FOLDS = 3
+"""Parts the successes are cut into; each is held out once."""
 _KIND, _VERSION = "action-error", 1
 
 
@@ -58,6 +60,12 @@ class ActionErrors:
             ArtifactError: when it is missing, damaged or of another version.
         """
         return load_json(path, _KIND, _VERSION, _parse, remedy="triage again")
+
+
+def folds(successes: Sequence[int]) -> list[list[int]]:
+    """Successes in parts of about one size, shuffled."""
+    order = np.random.default_rng(0).permutation(successes)
+    return [sorted(int(e) for e in order[i::FOLDS]) for i in range(FOLDS)]
 
 
 def _parse(content: Mapping[str, Any]) -> ActionErrors:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from outtakes.errors import ConfigError
+from outtakes.evaluation.foresight import Foresight, Foretold
 from outtakes.evaluation.replicates import Replicates
 from outtakes.experiments import budgets, comparing, screening, worth
 from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
+from outtakes.experiments.foretelling import FORESIGHT, foretold_curves, foretold_ways
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.screening import ScreeningPlan
 from outtakes.experiments.worth import WorthPlan
@@ -86,6 +88,14 @@ def measure_budgets(
     return found
 
 
+def foretell(cell: Cell, measured: Budgets) -> Foresight:
+    """How far held-out action error tells the learning curves that were rolled out on the cell;
+    leaves `foresight.json`."""
+    found = Foresight(tuple(foretold_curves(cell, measured)))
+    found.save(cell.lab.out / FORESIGHT)
+    return found
+
+
 def screen(
     lab: Lab,
     plan: ScreeningPlan,
@@ -128,6 +138,7 @@ def compare_ways(
     arms: Sequence[str] | None = None,
     rollouts: int | None = None,
     tuning: bool = False,
+    held_out: bool = False,
 ) -> Replicates:
     """Ways to train, each as long as it was tuned to be; leaves `ways.json`.
 
@@ -139,17 +150,25 @@ def compare_ways(
         arms: which ways; all that were tuned when None.
         rollouts: of every run; the recipe's when None.
         tuning: on collections and initial states that nothing reported uses.
+        held_out: also measure each way's action error on held-out successes; leaves
+            `foresight.json`.
 
     Raises:
         ConfigError: when an arm was not tuned, or fewer successes were collected.
     """
-    found = _each(
-        replicates,
-        lambda r: comparing.compare_ways(
-            replicate(lab, r, successes, rollouts=rollouts, tuning=tuning), tuned, arms
-        ),
-    )
+    foretold: list[Foretold] = []
+
+    def measure(number: int) -> Mapping[str, float]:
+        own = replicate(lab, number, successes, rollouts=rollouts, tuning=tuning)
+        rates = comparing.compare_ways(own, tuned, arms)
+        if held_out:
+            foretold.extend(foretold_ways(own, tuned, rates, number))
+        return rates
+
+    found = _each(replicates, measure)
     found.save(lab.out / comparing.WAYS, comparing.against_successes(found))
+    if held_out:
+        Foresight(tuple(foretold)).save(lab.out / FORESIGHT)
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.arm import Arm
+from outtakes.experiments.budgets import AT_RANDOM, Budgets
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.folder import DATASET
 from outtakes.experiments.pipeline import jobs_of, run_jobs
@@ -26,7 +27,7 @@ from outtakes.ranking.scores import Scores
 from outtakes.selection.select import select
 
 SCREENING = "screening.json"
-NONE, ALL, RANDOM = "none", "all", "random"
+NONE, SOME, ALL, RANDOM = "none", "some", "all", "random"
 ENDS = ("best", "worst")
 
 
@@ -43,8 +44,21 @@ class ScreeningPlan:
     draws: int = 2
     """Random selections of each size."""
     steps: Mapping[str, int] | None = None
-    """Training length with no failures ("none"), some ("some") and all of them ("all"), as tuned;
-    the recipe's when None."""
+    """Training length with no failures ("none"), some ("some") and all of them ("all"), as tuned
+    (`tuned_steps`); the recipe's when None."""
+
+
+def tuned_steps(tuned: Budgets) -> dict[str, int]:
+    """Training lengths of a plan, as they were tuned.
+
+    Raises:
+        ConfigError: when no failures, some or all of them were not tuned.
+    """
+    return {
+        NONE: tuned.steps("act-s"),
+        SOME: tuned.steps(f"act-{AT_RANDOM}"),
+        ALL: tuned.steps("act-all"),
+    }
 
 
 def at_random(found: Replicates) -> dict[str, str]:
@@ -99,7 +113,7 @@ def control_arms(cell: Cell, plan: ScreeningPlan) -> list[Arm]:
         rng = np.random.default_rng([7, draw])
         order = rng.permutation(cell.failures).tolist()
         arms += [
-            cell.act(f"{RANDOM}-{draw} {count}", sorted(order[:count]), steps=steps.get("some"))
+            cell.act(f"{RANDOM}-{draw} {count}", sorted(order[:count]), steps=steps.get(SOME))
             for count in plan.counts
         ]
     return arms
@@ -113,7 +127,7 @@ def selected_arms(cell: Cell, plan: ScreeningPlan, rankings: Mapping[str, Scores
             for count in plan.counts:
                 kept = select(scores, cell.successes, keep=end, count=count).kept
                 failures = [episode for episode in kept if episode in cell.failures]
-                arms.append(cell.act(f"{name} {end} {count}", failures, steps=steps.get("some")))
+                arms.append(cell.act(f"{name} {end} {count}", failures, steps=steps.get(SOME)))
     return arms
 
 

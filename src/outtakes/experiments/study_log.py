@@ -20,10 +20,11 @@ import numpy as np
 from outtakes.data.demo import DemoSet
 from outtakes.data.ref import DatasetRef
 from outtakes.errors import ArtifactError
+from outtakes.evaluation.prediction import HeldOutErrors
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.executor import executor_for, groups_of
 from outtakes.experiments.lab import Lab
-from outtakes.experiments.runs import ROLLOUTS, Job, evaluation_settings, rollouts_of
+from outtakes.experiments.runs import ROLLOUTS, Job, errors_of, evaluation_settings, rollouts_of
 from outtakes.files import read_json, write_json
 from outtakes.policy.policy import PolicyConfig
 from outtakes.training.config import TrainConfig
@@ -45,6 +46,28 @@ def run_recorded(lab: Lab, jobs: Sequence[Job]) -> RolloutLog:
     Raises:
         ArtifactError: when a run of this name was recorded with other data or settings.
     """
+    return _recorded(lab, jobs).of(jobs)
+
+
+def held_out_recorded(lab: Lab, jobs: Sequence[Job]) -> list[dict[str, HeldOutErrors]]:
+    """Do the jobs that the study's log lacks; what their policies predict of what they held out.
+
+    Args:
+        lab: the study's folder, and how many processes.
+        jobs: each with demonstrations held out.
+
+    Returns:
+        Of every job, stage -> action errors.
+
+    Raises:
+        ArtifactError: when a run of this name was recorded with other data or settings.
+    """
+    recorded = _recorded(lab, jobs)
+    return [recorded.held_out[_name(job)] for job in jobs]
+
+
+def _recorded(lab: Lab, jobs: Sequence[Job]) -> _Recorded:
+    """The log, when it has all of these."""
     identities = {_name(job): _identity(job) for job in jobs}
     recorded = _load(lab.out)
     _check_same(recorded.identities, identities, lab.out)
@@ -60,14 +83,20 @@ def run_recorded(lab: Lab, jobs: Sequence[Job]) -> RolloutLog:
                 recorded.save(lab.out)
                 saved = time.monotonic()
         recorded.save(lab.out)
-    return recorded.of(jobs)
+    return recorded
 
 
 class _Recorded:
     """The log as it grows."""
 
-    def __init__(self, log: RolloutLog, identities: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        log: RolloutLog,
+        identities: Mapping[str, str],
+        held_out: Mapping[str, dict[str, HeldOutErrors]],
+    ) -> None:
         self.identities = dict(identities)
+        self.held_out = dict(held_out)
         self._by_run: dict[tuple[str, int], list] = {}
         for rollout in log.rollouts:
             self._by_run.setdefault((rollout.arm, rollout.seed), []).append(rollout)
@@ -75,6 +104,8 @@ class _Recorded:
     def add(self, job: Job, identity: str) -> None:
         for rollout in rollouts_of(job):
             self._by_run.setdefault((rollout.arm, rollout.seed), []).append(rollout)
+        if errors := errors_of(job):
+            self.held_out[_name(job)] = errors
         self.identities[_name(job)] = identity
 
     def of(self, jobs: Sequence[Job]) -> RolloutLog:
@@ -84,19 +115,29 @@ class _Recorded:
 
     def save(self, out: Path) -> None:
         RolloutLog([r for own in self._by_run.values() for r in own]).save(out / ROLLOUTS)
+        held_out = {
+            name: {stage: errors.as_json() for stage, errors in own.items()}
+            for name, own in self.held_out.items()
+        }
+        content = {"runs": self.identities, **({"held_out": held_out} if held_out else {})}
         # Written last: what it names is whole.
-        write_json(out / RECORDED, "recorded", 1, {"runs": self.identities})
+        write_json(out / RECORDED, "recorded", 1, content)
 
 
 def _load(out: Path) -> _Recorded:
     if not (out / RECORDED).exists():
-        return _Recorded(RolloutLog([]), {})
-    identities = read_json(out / RECORDED, "recorded", 1)["runs"]
+        return _Recorded(RolloutLog([]), {}, {})
+    content = read_json(out / RECORDED, "recorded", 1)
+    identities = content["runs"]
+    held_out = {
+        name: {stage: HeldOutErrors.parse(errors) for stage, errors in own.items()}
+        for name, own in content.get("held_out", {}).items()
+    }
     log = RolloutLog.load(out / ROLLOUTS)
     # Of a study that was killed between the two files, rollouts may be there that are not named.
     named = {tuple(name.rsplit("/seed-", 1)) for name in identities}
     whole = [r for r in log.rollouts if (r.arm.partition("@")[0], str(r.seed)) in named]
-    return _Recorded(RolloutLog(whole), identities)
+    return _Recorded(RolloutLog(whole), identities, held_out)
 
 
 def _name(job: Job) -> str:
@@ -114,6 +155,9 @@ def _identity(job: Job) -> str:
         "stops": list(job.stops),
         "evaluation": job.evaluation and evaluation_settings(job, job.evaluation),
     }
+    if job.held_out:
+        held_out = _numbers(job.dataset, job.held_out)
+        whole["held_out"] = {"of": held_out, "steerings": list(job.arm.steerings)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

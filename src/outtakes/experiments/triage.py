@@ -7,7 +7,7 @@ better and still succeed less often.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,20 +18,17 @@ from outtakes.experiments.advice import chosen_option, everything
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
-from outtakes.experiments.held_out import BASELINE, ActionErrors
+from outtakes.experiments.held_out import BASELINE, FOLDS, ActionErrors, folds
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
-from outtakes.experiments.runs import Job
+from outtakes.experiments.runs import Job, errors_of
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.eyes.features import look
-from outtakes.ranking.action_error import action_scale, errors_along
 from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Selection, not_so_many, select
 
-FOLDS = 3
-"""Parts the successes are cut into; each is held out once."""
 WAYS = (BASELINE, "selected", "random", "all")
 """What is cross-validated; see `arms_of`."""
 
@@ -113,10 +110,10 @@ def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]
     seeds = lab.recipe.seeds
     jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers), seeds, demos)
     if any(part.ranker.measure.needs is Needs.HELD_OUT for part in rankers):
-        folds = _folds(demos.episodes(Outcome.SUCCESS))
+        parts = folds(demos.episodes(Outcome.SUCCESS))
         for place, seed in enumerate(seeds):
             i = place % FOLDS
-            jobs += jobs_of(lab, [_held_out_arm(lab, demos, i, folds[i])], [seed], demos)
+            jobs += jobs_of(lab, [_held_out_arm(lab, demos, i, parts[i])], [seed], demos)
     return jobs
 
 
@@ -155,9 +152,8 @@ def arms_of(
 
 def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selection) -> ActionErrors:
     """Action error on held-out successes for every arm, the same folds in each."""
-    successes = demos.episodes(Outcome.SUCCESS)
-    folds = _folds(successes)
-    arms = arms_of(demos, scores, selection)
+    successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
+    parts, arms = folds(successes), arms_of(demos, scores, selection)
     jobs = {
         (name, seed, i): _fold_job(
             lab,
@@ -168,19 +164,17 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
             failures,
             seed,
         )
-        for seed in lab.recipe.seeds
-        for i, fold in enumerate(folds)
+        for seed in seeds
+        for i, fold in enumerate(parts)
         for name, (label, failures) in arms.items()
     }
     run_jobs(lab, list(jobs.values()), stage="cross-validate")
-    with lab.timed("cross-validate"):
-        return _errors(lab, demos, jobs, folds)
-
-
-def _folds(successes: Sequence[int]) -> list[list[int]]:
-    """The successes in parts of about one size, shuffled."""
-    order = np.random.default_rng(0).permutation(successes)
-    return [sorted(int(e) for e in order[i::FOLDS]) for i in range(FOLDS)]
+    errors = {name: np.zeros((len(seeds), len(successes))) for name in arms}
+    for (name, seed, i), job in jobs.items():
+        (found,) = errors_of(job).values()
+        (values,) = found.by_steering.values()
+        errors[name][seeds.index(seed), [successes.index(e) for e in parts[i]]] = values
+    return ActionErrors.of(errors)
 
 
 def _fold_job(
@@ -195,23 +189,6 @@ def _fold_job(
     """Training on some failures and on the successes that are not held out."""
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
     arm = bias_arm(lab.recipe, name, label, [*seen, *failures])
-    (job,) = jobs_of(lab, [arm], [seed], demos)
-    return job
-
-
-def _errors(
-    lab: Lab,
-    demos: DemoSet,
-    jobs: Mapping[tuple[str, int, int], Job],
-    folds: Sequence[Sequence[int]],
-) -> ActionErrors:
-    successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
-    scale, steering = action_scale(demos.subset(successes)), lab.recipe.controller.steering
-    errors: dict[str, np.ndarray] = {}
-    for (name, seed, i), job in jobs.items():
-        table = errors.setdefault(name, np.zeros((len(seeds), len(successes))))
-        agent = Checkpoint.load(job.run).agent(lab.device)
-        for demo in demos.subset(folds[i]):
-            error = errors_along(agent, demo, scale, steering).mean()
-            table[seeds.index(seed), successes.index(demo.episode_index)] = error
-    return ActionErrors.of(errors)
+    steered = replace(arm, steerings=(lab.recipe.controller.steering,))
+    (job,) = jobs_of(lab, [steered], [seed], demos)
+    return replace(job, held_out=tuple(held_out))
