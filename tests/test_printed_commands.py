@@ -20,6 +20,7 @@ import pytest
 from outtakes import api
 from outtakes.evaluation.recommendation import Command, Decision, Recommendation
 from outtakes.experiments.commands import training_commands
+from outtakes.policy.checkpoint import Checkpoint
 from outtakes.selection.select import Selection
 from tests.commands import TINY, Called, done
 from tests.data.varied import Camera, Robot
@@ -95,6 +96,28 @@ def test_outtakes_does_what_is_recommended(commands: list[Command], triaged) -> 
             done(verb, *words, *TINY)
         elif verb == "train":
             done(verb, *words)
+
+
+def test_it_trains_as_what_was_measured_was_trained(
+    triaged: tuple[Path, Called], made_datasets: Path, tmp_path: Path
+) -> None:
+    lift, out = made_datasets / "lift", tmp_path / "out"
+    shutil.copytree(triaged[0], out)
+    how = ("--policy", "act", "--schedule", "constant", "--ema", "0.9")
+    done("train", lift, *TINY, *how, "--out", out)
+    prepared = api.prepare(lift, out, recipe=replace(api.recipe("smoke"), seeds=(0,)), chunk=5)
+    once = Recommendation.load(out / "recommendation.json")
+    use = replace(once, decision=Decision.USE, failures=once.tried[-1].failures, again=False)
+    use = replace(use, policy="act", arm="act")
+    selection = Selection.load(out / "selection.json")
+    made = training_commands(prepared.lab, prepared.demos, prepared.folder, selection, use)
+    line = next(c.line for c in made if "--ema" in c.line)
+    done(*shlex.split(line)[1:])
+    measured, printed = (
+        Checkpoint.load(folder / "runs" / "act" / "seed-0").training
+        for folder in (out, out / "train-everything")
+    )
+    assert printed == measured
 
 
 def test_lerobot_does_what_is_recommended(commands: list[Command], tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ class Overrides(Verb):
     """Training seeds; the recipe's when not given."""
     steps: int | None = None
     """Optimiser steps of each run."""
+    schedule: Literal["constant", "cosine"] | None = None
+    """Learning rate after the warm-up: as it is, or falling to 0 at the last step."""
+    ema: float | None = None
+    """Act by an exponential moving average of the weights of this decay, which stands in for a rate
+    that falls; 0 for the weights as they are."""
     chunk: int | None = None
     """Action steps predicted at once."""
 
@@ -70,10 +75,12 @@ class Overrides(Verb):
         chosen = super().settings()
         if self.seeds is not None:
             chosen = replace(chosen, seeds=self.seeds)
+        changes = {"steps": self.steps, "schedule": self.schedule, "ema": self.ema}
+        given = {name: value for name, value in changes.items() if value is not None}
+        chosen = replace(chosen, train=replace(chosen.train, **given))
         if self.steps is not None:
-            train = chosen.train
-            warmup = min(train.warmup, self.steps // 10)
-            chosen = replace(chosen, train=replace(train, steps=self.steps, warmup=warmup))
+            warmup = min(chosen.train.warmup, self.steps // 10)
+            chosen = replace(chosen, train=replace(chosen.train, warmup=warmup))
         if self.chunk is not None:
             replan = min(chosen.controller.replan, self.chunk)
             chosen = replace(

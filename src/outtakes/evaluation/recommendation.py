@@ -75,6 +75,9 @@ class Option:
     """Whether it is there to compare with, and not to be recommended."""
     policy: str = "act-pb"
     """Kind of policy that it was tried with, as `outtakes train --policy` names it."""
+    arm: str = ""
+    """Name, among the experiment's runs, of the policies it was tried with; "" where it has none of
+    its own."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ class Recommendation:
     """Every option, with its gain."""
     policy: str = "act-pb"
     """Kind of policy that the change was measured with."""
+    arm: str = ""
+    """Name, among the experiment's runs, of the policies it was measured with."""
     again: bool = False
     """Whether it must be run again, with more training, before anything can be told."""
     commands: tuple[Command, ...] = ()
@@ -175,6 +180,7 @@ def _option(content: Mapping[str, Any]) -> Option:
         None if gain is None else Gain(**gain),
         content["control"],
         content.get("policy", "act-pb"),
+        content.get("arm", ""),
     )
 
 
@@ -204,6 +210,7 @@ def recommend(evidence: Evidence) -> Recommendation:
         doubts=tuple(_doubts(evidence, option)),
         tried=tuple(evidence.options),
         policy=option.policy,
+        arm=option.arm,
         again=bool(evidence.too_short) or (gain is not None and gain.seeds == 1),
     )
 

@@ -84,13 +84,12 @@ def _rolled_out(
     folder: Folder, comparison: Comparison, chosen: Option, every: Option
 ) -> dict[str, Any]:
     named = comparison.differences[comparison.treatment]
-    policy = _policy(comparison.treatment)
-    options = [replace(chosen, gain=_gain(named, named.p), policy=policy)]
+    options = [replace(chosen, gain=_gain(named, named.p), **_trained_as(comparison.treatment))]
     if every.failures != chosen.failures:
         options += [
             replace(
                 every,
-                policy=_policy(arm),
+                **_trained_as(arm),
                 what=f"{every.what} ({folder.label(arm)})",
                 gain=_gain(comparison.differences[arm], comparison.adjusted_p[arm]),
             )
@@ -105,9 +104,10 @@ def _rolled_out(
     }
 
 
-def _policy(arm: str) -> str:
-    """Kind of policy of an arm of the demo or the study."""
-    return "act-pb" if arm.startswith("pb") else "act"
+def _trained_as(treatment: str) -> dict[str, str]:
+    """Arm of the demo or the study, and its kind of policy."""
+    arm, _, _ = treatment.partition(" ")
+    return {"arm": arm, "policy": "act-pb" if arm.startswith("pb") else "act"}
 
 
 def _held_out(errors: ActionErrors, chosen: Option, every: Option) -> dict[str, Any]:

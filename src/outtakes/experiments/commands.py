@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from outtakes.data.demo import DemoSet, Outcome
@@ -17,6 +17,9 @@ from outtakes.evaluation.recommendation import Command, Decision, Recommendation
 from outtakes.experiments.folder import SCORES, SELECTION, SUCCESSES
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.recipes import QUICK, RECIPES, Recipe, fitting_chunk
+from outtakes.experiments.runs import run_folder
+from outtakes.experiments.ways import BASELINE
+from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.scores import Scores
 from outtakes.selection.select import Choice, Selection
 
@@ -33,6 +36,8 @@ class _Way:
     """For people."""
     file: Path
     selection: Selection
+    arm: str = ""
+    """Whose runs were trained on it here; "" where none were."""
 
 
 def training_commands(
@@ -88,14 +93,17 @@ def _ways(
     lab: Lab, demos: DemoSet, selection: Selection, recommended: Recommendation
 ) -> Iterator[_Way]:
     out = lab.out.absolute()
-    alone = _Way("successes", "the successes alone", out / SUCCESSES, _keeping(demos, ()))
+    none = _keeping(demos, ())
+    alone = _Way("successes", "the successes alone", out / SUCCESSES, none, BASELINE)
     chosen = recommended.tried[0]
     if recommended.decision is Decision.USE and recommended.failures != chosen.failures:
         every = _keeping(demos, recommended.failures)
-        added = _Way("everything", "successes and failures", out / _EVERYTHING, every)
+        added = _Way(
+            "everything", "successes and failures", out / _EVERYTHING, every, recommended.arm
+        )
     else:
         what = f"the successes and {chosen.what}"
-        added = _Way("selected", what, out / SELECTION, selection)
+        added = _Way("selected", what, out / SELECTION, selection, chosen.arm)
     order = {
         Decision.USE: (added, alone),
         Decision.LEAVE_OUT: (alone,),
@@ -148,12 +156,22 @@ def _outtakes(lab: Lab, demos: DemoSet, home: Path, way: _Way, policy: str) -> C
     words += ["--chunk", str(recipe.policy.chunk)]
     if demos.lengths.min() < recipe.policy.chunk:
         words += ["--short-episodes", "pad"]
-    if named.train.steps != recipe.train.steps:
-        words += ["--steps", str(recipe.train.steps)]
+    words += _trained_alike(lab, way.arm, named)
     if named.seeds != recipe.seeds:
         words += ["--seeds", *map(str, recipe.seeds)]
     words += ["--policy", policy, "--out", str(lab.out.absolute() / f"train-{way.name}")]
     return Command(f"Train the kind of policy that was measured here on {way.what}", _own(*words))
+
+
+def _trained_alike(lab: Lab, arm: str, named: Recipe) -> Iterator[str]:
+    """The flags that, with a recipe, train as the arm was trained here."""
+    run = run_folder(lab.out, arm, lab.recipe.seeds[0])
+    own: dict[str, object] = asdict(lab.recipe.train)
+    if arm and (run / FILE).exists():
+        own |= Checkpoint.load(run).training
+    for setting in ("steps", "schedule", "ema"):
+        if own[setting] != getattr(named.train, setting):
+            yield from (f"--{setting}", str(own[setting]))
 
 
 def _named(recipe: Recipe) -> Recipe:
