@@ -11,9 +11,10 @@ import pytest
 
 from outtakes import api
 from outtakes.errors import ArtifactError, ConfigError, UnknownName
+from outtakes.evaluation.learning_curves import Budgets, LearningCurve
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments import replication
-from outtakes.experiments.budgets import Budgets, LearningCurve, arms_of, measure_budgets
+from outtakes.experiments.budgets import arms_of, measure_budgets
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell
 from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.random_subsets import (

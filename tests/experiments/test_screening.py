@@ -11,10 +11,10 @@ import pytest
 
 from outtakes import api
 from outtakes.errors import ConfigError
+from outtakes.evaluation.learning_curves import Budgets, LearningCurve
 from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments import replication
-from outtakes.experiments.budgets import Budgets, LearningCurve
 from outtakes.experiments.comparing import against_successes
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.screening import ScreeningPlan, at_random

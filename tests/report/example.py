@@ -11,6 +11,7 @@ from outtakes.evaluation.recommendation import Command, recommend
 from outtakes.report.content import (
     ArmRow,
     Correlation,
+    Curve,
     DemonstrationMap,
     FailureCard,
     MapPoint,
@@ -66,6 +67,7 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
         measure_note="Share of rollouts in which the cube is lifted more than 4 cm, over the same "
         "100 initial states in every arm.",
         arms=_arms(),
+        curves=_curves(),
         ranked_by=MEASURE,
         cards=cards,
         kendall_tau=0.58,
@@ -86,6 +88,15 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
             "duration": "training 2 h 41 min, rollouts 38 min",
         },
     )
+
+
+def _curves() -> list[Curve]:
+    steps = (300, 600, 1_000, 1_500, 2_500, 4_000)
+    return [
+        Curve("ACT, successes only", steps, [0.08, 0.1, 0.13, 0.18, 0.2, 0.19], 2_500),
+        Curve("ACT, all failures", steps, [0.22, 0.38, 0.5, 0.46, 0.36, 0.3], 1_000),
+        Curve("PB + KL, all failures", steps, [0.3, 0.44, 0.55, 0.5, 0.41, 0.35], 1_000),
+    ]
 
 
 def _arms() -> list[ArmRow]:

@@ -57,6 +57,7 @@ def test_sections_without_content_are_left_out(content: ReportContent, folder: P
     bare = replace(
         content,
         arms=[],
+        curves=[],
         maps=[],
         retrieval=None,
         rollout_videos=[],

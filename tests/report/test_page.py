@@ -17,6 +17,7 @@ SECTIONS = [
     "recommendation",
     "commands",
     "results",
+    "budgets",
     "ranking",
     "maps",
     "retrieval",
@@ -256,3 +257,11 @@ def test_a_hundred_cards_open_fast(browser: Browser, content: ReportContent, fol
     milliseconds = page.evaluate("performance.getEntriesByType('navigation')[0].duration")
     page.close()
     assert milliseconds < 5000
+
+
+def test_a_curve_says_what_each_length_came_to_and_which_is_used(page: Page) -> None:
+    plot = page.locator("#budgets .plot").first
+    tips = plot.locator("[data-tip]").evaluate_all("marks => marks.map(m => m.dataset.tip)")
+    assert "ACT, all failures\n50 % after 1,000 steps\nthe length that is used" in tips
+    assert "ACT, all failures\n38 % after 600 steps" in tips
+    assert len([tip for tip in tips if tip.endswith("the length that is used")]) == 3

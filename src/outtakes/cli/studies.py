@@ -127,8 +127,8 @@ class StudyForesight(OnCell):
 
     def run(self, console: Console) -> None:
         """Measure the errors that are missing and print how far they tell the rest."""
+        from outtakes.evaluation.learning_curves import Budgets
         from outtakes.experiments import replication
-        from outtakes.experiments.budgets import Budgets
 
         measured = Budgets.load(self.budgets)
         found = replication.foretell(self.cell(console, tuning=True), measured)
@@ -202,7 +202,7 @@ class StudyRankers(OnReplicates):
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
-        from outtakes.experiments.budgets import Budgets
+        from outtakes.evaluation.learning_curves import Budgets
         from outtakes.experiments.replication import screen
         from outtakes.experiments.screening import ScreeningPlan, at_random, tuned_steps
 
@@ -232,7 +232,7 @@ class StudyWays(OnReplicates):
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
         from outtakes.evaluation.foresight import Foresight
-        from outtakes.experiments.budgets import Budgets
+        from outtakes.evaluation.learning_curves import Budgets
         from outtakes.experiments.comparing import against_successes
         from outtakes.experiments.foretelling import FORESIGHT
         from outtakes.experiments.replication import compare_ways

@@ -8,15 +8,14 @@ early is what a shorter training would have been.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from outtakes.data.demo import DemoSet
 from outtakes.errors import ConfigError, UnknownName
+from outtakes.evaluation.learning_curves import Budgets, LearningCurve
 from outtakes.evaluation.rollouts import RolloutLog, treatment
 from outtakes.experiments.arm import Arm
 from outtakes.experiments.cell import Cell
@@ -26,15 +25,12 @@ from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import stop_name
 from outtakes.experiments.study_log import run_recorded
 from outtakes.experiments.ways import all_failures_arms
-from outtakes.files import load_json, write_json
 from outtakes.sim.initial_states import InitialStates, Stream
 
 LENGTHS = (300, 600, 1_000, 1_500, 2_500, 4_000, 6_000)
 """Optimiser steps at which a curve is measured: about 1.6 times as many each time."""
 EMA = 0.99
 """Decay of the averaged weights: the last 100 steps or so."""
-BUDGETS = "budgets.json"
-_KIND, _VERSION = "budgets", 1
 
 
 def any_length(recipe: Recipe) -> Recipe:
@@ -45,99 +41,6 @@ def any_length(recipe: Recipe) -> Recipe:
 def on_tuning_states(recipe: Recipe) -> Recipe:
     """The recipe rolled out from initial states that are for tuning alone."""
     return replace(recipe, states=InitialStates(Stream.TUNE, seed=recipe.states.seed))
-
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """Success rate of one treatment after so many steps."""
-
-    steps: tuple[int, ...]
-    """Ascending."""
-    rates: np.ndarray
-    """(steps, seeds) float64: success rate of each seed."""
-
-    def __post_init__(self) -> None:
-        if not self.steps or self.rates.shape[:1] != (len(self.steps),):
-            raise ConfigError(
-                f"a curve of {len(self.steps)} lengths and rates of shape {self.rates.shape}",
-                remedy="measure it again",
-            )
-
-    @property
-    def means(self) -> np.ndarray:
-        """(steps,) success rate over seeds."""
-        return self.rates.mean(axis=1)
-
-    @property
-    def best(self) -> int:
-        """Where to stop: the steps whose smoothed rate is highest, the fewest of equals.
-
-        Each length is averaged with its neighbours, weights 1/4, 1/2, 1/4, so that one lucky
-        measurement decides nothing.
-        """
-        padded = np.pad(self.means, 1, mode="edge")
-        smooth = padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
-        return self.steps[int(np.argmax(np.round(smooth, 9)))]
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """The learning curve of every treatment of some arms."""
-
-    curves: Mapping[str, LearningCurve]
-    """Treatment (an arm under one steering) -> its curve."""
-
-    def steps(self, name: str) -> int:
-        """How long to train for this treatment.
-
-        Raises:
-            ConfigError: when it has no curve.
-        """
-        if name not in self.curves:
-            raise ConfigError(
-                f"no learning curve of {name!r}; there are {sorted(self.curves)}",
-                remedy="measure its budget first",
-            )
-        return self.curves[name].best
-
-    def table(self) -> str:
-        """The curves in Markdown, in %; the length to train for in bold."""
-        steps = next(iter(self.curves.values())).steps
-        lines = [
-            f"| Success rate, %, after steps | {' | '.join(f'{n:,}' for n in steps)} |",
-            f"|---|{'---|' * len(steps)}",
-        ]
-        for name, curve in self.curves.items():
-            cells = [f"{100 * rate:.0f}" for rate in curve.means]
-            cells[curve.steps.index(curve.best)] = f"**{cells[curve.steps.index(curve.best)]}**"
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-        return "\n".join(lines)
-
-    def save(self, path: Path) -> None:
-        """Write `budgets.json`."""
-        curves = {
-            name: {"steps": list(c.steps), "rates": c.rates.tolist(), "best": c.best}
-            for name, c in self.curves.items()
-        }
-        write_json(path, _KIND, _VERSION, {"curves": curves})
-
-    @staticmethod
-    def load(path: Path) -> Budgets:
-        """Read `budgets.json`.
-
-        Raises:
-            ArtifactError: when it is missing, damaged or of another version.
-        """
-        return load_json(path, _KIND, _VERSION, _parse, remedy="measure the budgets again")
-
-
-def _parse(content: Mapping[str, Any]) -> Budgets:
-    return Budgets(
-        {
-            name: LearningCurve(tuple(c["steps"]), np.array(c["rates"], np.float64))
-            for name, c in content["curves"].items()
-        }
-    )
 
 
 AT_RANDOM = 15

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from outtakes.evaluation.learning_curves import Budgets
 from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog, treatment
 from outtakes.experiments.arm import Arm
-from outtakes.experiments.budgets import Budgets, arms_of
+from outtakes.experiments.budgets import arms_of
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.runs import Job, stop_name

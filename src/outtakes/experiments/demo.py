@@ -11,8 +11,10 @@ from dataclasses import replace
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.evaluation.comparison import Comparison, compare
+from outtakes.evaluation.learning_curves import BUDGETS, Budgets
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
-from outtakes.experiments.budgets import Budgets, any_length
+from outtakes.experiments.budgets import AT_RANDOM as SOME
+from outtakes.experiments.budgets import any_length
 from outtakes.experiments.datasets import check_both_outcomes, collect_dataset, read_demos
 from outtakes.experiments.folder import COMPARISON, SELECTION
 from outtakes.experiments.lab import Lab
@@ -33,6 +35,8 @@ RANKER = "attention-rank"
 """What the failures are ranked by."""
 CHOSEN, AT_RANDOM = "act-best", "act-random"
 """The arms retrained on the failures that were chosen, and on as many at random."""
+_TUNED = (BASELINE, "act-all", f"act-{SOME}", f"{RANKED} (mean)")
+"""Treatments whose tuned lengths are used."""
 SHOWN = ((BASELINE, ""), ("act-all", ""), (CHOSEN, ""))
 """Arms whose rollouts the report shows side by side, and how they are steered."""
 
@@ -43,6 +47,8 @@ def demo(lab: Lab) -> Comparison:
     lab = replace(lab, recipe=_of_few_successes(lab, tuned))
     demos = read_demos(lab, collect_dataset(lab))
     check_both_outcomes(demos)
+    if tuned is not None:
+        tuned.of(_TUNED).save(lab.out / BUDGETS)
     arms = _arms_on_all(lab, demos, tuned)
     seeds, evaluation = lab.recipe.seeds, lab.recipe.evaluation
     log = run_jobs(lab, jobs_of(lab, arms, seeds, demos, evaluation))
@@ -88,7 +94,7 @@ def _retrained(
     successes = demos.episodes(Outcome.SUCCESS)
     label = f"ACT, {len(successes)} successes + {len(selection.kept) - len(successes)} failures"
     arm = act_arm(lab.recipe, name, f"{label} {which}", selection.kept)
-    return _for_as_long(arm, tuned, "act-15")
+    return _for_as_long(arm, tuned, f"act-{SOME}")
 
 
 def _random_jobs(lab: Lab, demos: DemoSet, scores: Scores, tuned: Budgets | None) -> list[Job]:

@@ -14,6 +14,7 @@ from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import ArtifactError
 from outtakes.evaluation.comparison import Comparison
+from outtakes.evaluation.learning_curves import BUDGETS, Budgets
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.held_out import ActionErrors
@@ -159,6 +160,12 @@ class Folder:
         """`action_error.json`; None when there was no cross-validation."""
         path = self.out / ACTION_ERRORS
         return ActionErrors.load(path) if path.exists() else None
+
+    @cached_property
+    def budgets(self) -> Budgets | None:
+        """`budgets.json`; None where training lengths were not tuned."""
+        path = self.out / BUDGETS
+        return Budgets.load(path) if path.exists() else None
 
     @cached_property
     def recommendation(self) -> Recommendation | None:

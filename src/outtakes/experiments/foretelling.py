@@ -10,8 +10,9 @@ import numpy as np
 
 from outtakes.errors import ConfigError
 from outtakes.evaluation.foresight import Foretold
+from outtakes.evaluation.learning_curves import Budgets
 from outtakes.experiments.arm import Arm
-from outtakes.experiments.budgets import Budgets, arms_of
+from outtakes.experiments.budgets import arms_of
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.held_out import FOLDS, folds
 from outtakes.experiments.pipeline import jobs_of

@@ -13,6 +13,7 @@ from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.exhibits import RetrievalPlane, load_films
 from outtakes.evaluation.statistics import spearman
 from outtakes.experiments.advice import advise
+from outtakes.experiments.budgets import AT_RANDOM
 from outtakes.experiments.folder import FILMS, RETRIEVAL, Folder
 from outtakes.experiments.held_out import ActionErrors
 from outtakes.experiments.runs import run_folder
@@ -24,6 +25,7 @@ from outtakes.report.content import (
     SUCCESS_RATE,
     ArmRow,
     Correlation,
+    Curve,
     DemonstrationMap,
     FailureCard,
     MapPoint,
@@ -53,6 +55,7 @@ def present(folder: Folder) -> ReportContent:
         title=f"Outtakes: {folder.setup.title}",
         recommendation=folder.recommendation or advise(folder),
         **_measured(folder),
+        curves=_curves(folder),
         ranked_by=MeasureWords(
             measure.name, measure.symbol, measure.unit, measure.meaning, measure.over_time
         ),
@@ -105,6 +108,19 @@ def _success_row(folder: Folder, comparison: Comparison, arm: str) -> ArmRow:
         p=comparison.adjusted_p.get(arm),
         paper=folder.setup.paper.get(arm, ""),
     )
+
+
+def _curves(folder: Folder) -> list[Curve]:
+    if folder.budgets is None:
+        return []
+    return [
+        Curve(_curve_label(folder, way), c.steps, c.means.tolist(), c.best)
+        for way, c in folder.budgets.curves.items()
+    ]
+
+
+def _curve_label(folder: Folder, way: str) -> str:
+    return f"ACT, {AT_RANDOM} random failures" if way == f"act-{AT_RANDOM}" else folder.label(way)
 
 
 def _action_errors(folder: Folder, errors: ActionErrors) -> dict[str, Any]:

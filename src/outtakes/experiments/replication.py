@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from outtakes.errors import ConfigError
 from outtakes.evaluation.foresight import Foresight, Foretold
+from outtakes.evaluation.learning_curves import BUDGETS, Budgets
 from outtakes.evaluation.replicates import Replicates
 from outtakes.experiments import budgets, comparing, screening, worth
-from outtakes.experiments.budgets import Budgets, any_length, on_tuning_states
+from outtakes.experiments.budgets import any_length, on_tuning_states
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
 from outtakes.experiments.foretelling import FORESIGHT, foretold_curves, foretold_ways
 from outtakes.experiments.lab import Lab
@@ -84,7 +85,7 @@ def measure_budgets(
     """
     lab, chosen = cell.lab, budgets.arms_of(cell, arms)
     found = budgets.measure_budgets(lab, cell.demos, chosen, lengths=lengths or budgets.LENGTHS)
-    found.save(lab.out / budgets.BUDGETS)
+    found.save(lab.out / BUDGETS)
     return found
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from outtakes.evaluation.learning_curves import Budgets
 from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.arm import Arm
-from outtakes.experiments.budgets import AT_RANDOM, Budgets
+from outtakes.experiments.budgets import AT_RANDOM
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.folder import DATASET
 from outtakes.experiments.pipeline import jobs_of, run_jobs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from outtakes.experiments.budgets import Budgets
+from outtakes.evaluation.learning_curves import Budgets
 from outtakes.experiments.recipes import QUICK, Recipe
 
 _FOLDER = "tuned"

@@ -80,9 +80,12 @@ def fitting_aspect(xs: Sequence[float], ys: Sequence[float]) -> float:
     return min(max(width / height if height else math.inf, 0.75), 1.75)
 
 
-def rank_axis(label: str, count: int) -> Axis:
-    """An axis over the ranks 1 to `count`, ticks at 1 and at round ranks."""
+def rank_axis(label: str, count: int, names: Sequence[str] = ()) -> Axis:
+    """An axis over the ranks 1 to `count`, ticks at 1 and at round ranks, or at all by name."""
     axis = Axis(label, 0.5, count + 0.5)
+    if names:
+        named = [Tick(axis.place(r), name) for r, name in enumerate(names, start=1)]
+        return Axis(label, axis.low, axis.high, named)
     step = max(1, math.ceil(_round_step(count / 12)))
     ranks = sorted({1, *range(step, count + 1, step)})
     return Axis(label, axis.low, axis.high, [Tick(axis.place(r), str(r)) for r in ranks])

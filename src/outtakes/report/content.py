@@ -39,6 +39,20 @@ class ArmRow:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Success of one way of training by how long it was trained, on data for tuning alone."""
+
+    way: str
+    """For people."""
+    steps: Sequence[int]
+    """Optimiser steps, ascending; the same for every way."""
+    rates: Sequence[float]
+    """Success rate after each, in [0, 1]."""
+    best: int
+    """The steps it is trained for."""
+
+
+@dataclass(frozen=True)
 class MapPoint:
     """One demonstration on a two-dimensional map."""
 
@@ -169,6 +183,8 @@ class ReportContent:
     measure_note: str
     """What the measure is and is not, in one or two sentences."""
     arms: Sequence[ArmRow]
+    curves: Sequence[Curve]
+    """How long each way is trained was read off these; empty where it was not tuned."""
     ranked_by: MeasureWords
     cards: Sequence[FailureCard]
     """In the order of their ranking."""

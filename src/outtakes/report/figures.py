@@ -8,6 +8,7 @@ from itertools import groupby
 from outtakes.report.axis import Axis, equal_axes, fit_axis, fitting_aspect, rank_axis
 from outtakes.report.content import (
     Correlation,
+    Curve,
     DemonstrationMap,
     FailureCard,
     MapPoint,
@@ -230,6 +231,45 @@ def _query_mark(
         tail=Segment(left, top, *at(x, y, match.x, match.y)) if match else None,
         picture=pictures.get(query.retrieved_episode, ""),
     )
+
+
+def curves_plot(curves: Sequence[Curve]) -> Plot:
+    """Success by the length of training; the length that is used is marked."""
+    steps = curves[0].steps
+    x = rank_axis("optimiser steps", len(steps), [f"{n:,}" for n in steps])
+    rates = [rate for curve in curves for rate in curve.rates]
+    y = fit_axis("success rate (%)", [0.0, *rates], floor=0.0, ceiling=1.0, scale=100.0)
+    return Plot(
+        x,
+        y,
+        [mark for i, curve in enumerate(curves) for mark in _curve_marks(curve, i, x, y)],
+        summary=f"Success rate of {len(curves)} ways of training after {steps[0]:,} to "
+        f"{steps[-1]:,} optimiser steps",
+        legend=[
+            LegendEntry(_KIND_SYMBOLS[i % 6], f"kind kind-{i % 6}", curve.way)
+            for i, curve in enumerate(curves)
+        ],
+    )
+
+
+def _curve_marks(curve: Curve, i: int, x: Axis, y: Axis) -> list[Mark]:
+    places = [at(x, y, place, rate) for place, rate in enumerate(curve.rates, start=1)]
+    marks = []
+    for here, before, steps, rate in zip(
+        places, [places[0], *places], curve.steps, curve.rates, strict=False
+    ):
+        used = steps == curve.best
+        tip = f"{curve.way}\n{100 * rate:.0f} % after {steps:,} steps"
+        marks.append(
+            Mark(
+                *here,
+                _KIND_SYMBOLS[i % 6] if used else "dot",
+                f"kind kind-{i % 6}",
+                tip + ("\nthe length that is used" if used else ""),
+                tail=Segment(*before, *here),
+            )
+        )
+    return marks
 
 
 def correlation_plot(correlation: Correlation, measure: MeasureWords) -> Plot:

@@ -18,6 +18,7 @@ from outtakes.report.content import ReportContent, RolloutVideo
 from outtakes.report.figures import (
     Shading,
     correlation_plot,
+    curves_plot,
     kind_words,
     map_plot,
     ranking_plot,
@@ -98,6 +99,7 @@ def _render(content: ReportContent, link: Link) -> str:
         measure=measure,
         kept=sum(card.kept for card in content.cards),
         forest=forest(content) if content.arms else None,
+        curves=curves_plot(content.curves) if content.curves else None,
         ranking=ranking_plot(content.cards, shading, measure) if content.cards else None,
         maps=[map_plot(m, shading, content.cards, measure) for m in content.maps if m.points],
         retrieval=_retrieval(content, link, shading),
