@@ -28,7 +28,7 @@ from outtakes.evaluation.sequential import Evidence
 from outtakes.evaluation.statistics import SuccessRate, success_rate
 from outtakes.evaluation.times import TimeToSuccess, times_to_success
 from outtakes.experiments import datasets, filming, pipeline, recipes, reporting, study
-from outtakes.experiments import demo as demonstration
+from outtakes.experiments import few_successes as demonstration
 from outtakes.experiments import triage as triaging
 from outtakes.experiments import work as working
 from outtakes.experiments.datasets import Prepared, ShortEpisodes

@@ -23,7 +23,7 @@ from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import Job, train
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.policy.eyes.features import look
+from outtakes.policy.eyes.looking import look
 from outtakes.policy.kinds import kinds
 from outtakes.progress import Progress
 from outtakes.selection.select import Selection
