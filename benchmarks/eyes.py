@@ -28,8 +28,8 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.recipes import QUICK, Recipe
 from outtakes.experiments.runs import rollouts_of, train
-from outtakes.policy.eyes.features import look
 from outtakes.policy.eyes.frozen import FrozenEyes
+from outtakes.policy.eyes.looking import look
 from outtakes.sim.initial_states import InitialStates, Stream
 
 CAMERAS = ("overhead", "wrist")

@@ -11,7 +11,7 @@ from outtakes.data.observation import Observation
 from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.agent import Agent
 from outtakes.policy.divergence import symmetric_kl
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 
 
 def observation_at(agent: Agent, demo: Demo, t: int) -> Observation:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from outtakes import errors
@@ -74,6 +76,36 @@ def test_import_contracts():
     linter = Path(sys.executable).with_name("lint-imports")
     outcome = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def source_names() -> list[str]:
+    """Names of the files of the program and its plugins, but for those that a package must have."""
+    command = ["git", "ls-files", "src", "packages"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = [Path(file).name for file in listed.splitlines()]
+    return [name for name in names if name not in ("__init__.py", "pyproject.toml", "README.md")]
+
+
+def one_letter_apart(one: str, other: str) -> bool:
+    """Whether a letter put in, left out or exchanged turns one name into the other."""
+    short, long = sorted((one, other), key=len)
+    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
+    after = at + (len(short) == len(long))
+    return len(long) - len(short) < 2 and short[after:] == long[at + 1 :]
+
+
+def test_a_name_finds_one_file():
+    names = source_names()
+    assert len(names) > 200
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert [pair for pair in combinations(names, 2) if one_letter_apart(*pair)] == []
+
+
+def test_names_one_letter_apart():
+    pairs = [("read.py", "reads.py"), ("list.py", "lift.py"), ("axis.py", "taxis.py")]
+    assert all(one_letter_apart(*pair) for pair in pairs)
+    pairs = [("act.py", "axis.py"), ("demo.py", "mode.py"), ("arm.py", "alarms.py")]
+    assert not any(one_letter_apart(*pair) for pair in pairs)
 
 
 def test_training_and_ranking_import_on_a_bare_gpu_machine():

@@ -9,7 +9,7 @@ from lerobot.optim import load_optimizer_state, save_optimizer_state
 from torch import nn
 
 from lerobot_policy_outtakes import OuttakesAdamWConfig
-from lerobot_policy_outtakes.optimizer import ROWS, RowwiseAdamW
+from lerobot_policy_outtakes.optimizer_config import ROWS, RowwiseAdamW
 from outtakes.training.optimizer import RowAdam
 
 

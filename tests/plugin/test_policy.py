@@ -12,7 +12,7 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_policy_outtakes.modeling_outtakes_act import OuttakesActPolicy
 from lerobot_policy_outtakes.processor_outtakes_act import make_outtakes_act_pre_post_processors
-from lerobot_policy_outtakes.rows import Rows
+from lerobot_policy_outtakes.table_rows import Rows
 from outtakes.data.batches import DeviceDemos, Samples
 from outtakes.data.labels import write_labels
 from outtakes.data.lerobot.read import read_dataset

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from outtakes.api import rank
 from outtakes.errors import ConfigError, DatasetError, UnknownName
-from outtakes.ranking.attention.ranks import AttentionRankRanker
+from outtakes.ranking.attention.attention_rank import AttentionRankRanker
 from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.combination import combine, parse
 from outtakes.ranking.measure import End

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.advice import advice
+from outtakes.cli.dataset_options import Trains
 from outtakes.cli.finished import Finished
-from outtakes.cli.reads import Trains
+from outtakes.cli.in_words import advice
 from outtakes.cli.verb import Overrides, Verb, episode_list
 from outtakes.console import Console
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.reads import Labelled, Reads
+from outtakes.cli.dataset_options import Labelled, Reads
 from outtakes.cli.verb import check_exists, check_writable
 from outtakes.console import Console
 

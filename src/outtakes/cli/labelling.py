@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.reads import Labelled
+from outtakes.cli.dataset_options import Labelled
 from outtakes.console import Console
 from outtakes.errors import ConfigError
 

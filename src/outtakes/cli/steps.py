@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from outtakes.cli.reads import Reads, Trains
+from outtakes.cli.dataset_options import Reads, Trains
 from outtakes.cli.verb import Verb, check_given, check_writable, episode_list, given
 from outtakes.console import Console
 from outtakes.errors import ConfigError

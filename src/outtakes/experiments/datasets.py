@@ -18,7 +18,7 @@ from outtakes.errors import DatasetError
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.overview import Overview
 from outtakes.experiments.recipes import adapt, chosen_eyes, frozen_eyes
-from outtakes.policy.eyes.features import looking_on
+from outtakes.policy.eyes.looking import looking_on
 from outtakes.progress import Progress
 from outtakes.sim.collect import CollectConfig, collect
 from outtakes.sim.environment import make_environment

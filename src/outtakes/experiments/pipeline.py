@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from outtakes.data.demo import DemoSet
 from outtakes.data.ref import keep
-from outtakes.errors import CheckpointError, UnknownName
-from outtakes.evaluation.evaluate import Evaluation, evaluate
-from outtakes.evaluation.rolling_out import Decide
-from outtakes.evaluation.rollouts import Rollout, RolloutLog
+from outtakes.errors import UnknownName
+from outtakes.evaluation.evaluate import Evaluation
+from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.arm import Arm, policy_arm
 from outtakes.experiments.datasets import check_success
 from outtakes.experiments.executor import executor_for, run_all
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import Job, train
-from outtakes.monitoring.signal_log import SignalLog
-from outtakes.policy.checkpoint import Checkpoint
-from outtakes.policy.eyes.features import look
+from outtakes.policy.eyes.looking import look
 from outtakes.policy.kinds import kinds
-from outtakes.progress import Progress
 from outtakes.selection.select import Selection
-from outtakes.sim.environment import make_environment
 from outtakes.training.monitor import open_monitor
 from outtakes.training.trainer import Monitor
 
@@ -129,67 +122,3 @@ def _announced(lab: Lab, job: Job, log: Monitor) -> Monitor:
         lab.say(step, job.arm.training.steps, what)
 
     return monitor
-
-
-def roll_out_runs(
-    runs: Iterable[tuple[str, Checkpoint, Path]],
-    evaluation: Evaluation,
-    device: str,
-    *,
-    progress: Progress | None = None,
-    total: int,
-    signals: SignalLog | None = None,
-) -> RolloutLog:
-    """Roll trained runs out, all from the same initial states.
-
-    Args:
-        runs: arm, checkpoint and where it is from, for messages; taken one at a time.
-        evaluation: task, initial states and controller. Its steering is for the policies that
-            know it; others are steered by their default.
-        device: "cpu" or "cuda".
-        progress: told before every run.
-        total: how many runs there are.
-        signals: where to record what they say at every query.
-
-    Raises:
-        CheckpointError: when a run does not fit the environment.
-        UnknownName: when a run that can be steered cannot be so.
-    """
-    rollouts: list[Rollout] = []
-    for done, (arm, checkpoint, where) in enumerate(runs):
-        if progress:
-            progress(done, total, f"evaluate {where}")
-        check_fits(checkpoint, where, evaluation.task)
-        steering = checkpoint.config.steering(evaluation.controller.steering)
-        watched = None if signals is None else _watched(signals, arm, checkpoint.seed)
-        rollouts += evaluate(
-            checkpoint,
-            evaluation,
-            arm=arm,
-            steerings=[steering],
-            device=device,
-            watched_by=watched,
-        )
-    return RolloutLog(rollouts)
-
-
-def _watched(signals: SignalLog, arm: str, seed: int) -> Callable[[str], Decide]:
-    return lambda steering: signals.watch(arm, steering, seed)
-
-
-def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
-    """Refuse a policy that expects other observations or actions than an environment has."""
-    scene = make_environment(environment)
-    scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
-    offered = tuple(len(vector) for vector in scene.observe().values())
-    config, sizes = checkpoint.config, checkpoint.sizes
-    # What stands in place of object poses is made from pictures.
-    expected = (sizes.state, 0 if config.eyes else sizes.environment_state)
-    missing = set(config.views) - set(scene.cameras)
-    if any(e not in (0, o) for e, o in zip(expected, offered, strict=True)) or missing:
-        raise CheckpointError(
-            f"the policy expects state and environment state of {expected} and cameras "
-            f"{list(config.views)}; {environment} gives {offered} and {list(scene.cameras)}",
-            where=run,
-            remedy="evaluate a run that was trained on this environment's data",
-        )

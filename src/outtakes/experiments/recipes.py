@@ -251,12 +251,14 @@ def on_task(recipe: Recipe, task: str) -> Recipe:
 RECIPES = {recipe.name: recipe for recipe in (QUICK, BRISK, SMOKE, PAPER)}
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of this name.
+def recipe(name: Recipe | str) -> Recipe:
+    """The recipe of this name; one in place of a name is taken as it is.
 
     Raises:
         UnknownName: when there is none.
     """
+    if isinstance(name, Recipe):
+        return name
     if name not in RECIPES:
         raise UnknownName("recipe", name, RECIPES)
     return RECIPES[name]

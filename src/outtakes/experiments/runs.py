@@ -17,7 +17,7 @@ from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.experiments.arm import Arm
 from outtakes.files import read_json, write_json
 from outtakes.policy.checkpoint import FILE, Checkpoint
-from outtakes.policy.eyes.features import look
+from outtakes.policy.eyes.looking import look
 from outtakes.training.trainer import Monitor, train_together
 
 ROLLOUTS = "rollouts.parquet"

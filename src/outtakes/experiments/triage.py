@@ -23,7 +23,7 @@ from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import jobs_of, run_jobs
 from outtakes.experiments.runs import Job, errors_of
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.policy.eyes.features import look
+from outtakes.policy.eyes.looking import look
 from outtakes.ranking.combination import Part, rank_by
 from outtakes.ranking.measure import Needs
 from outtakes.ranking.scores import Scores

@@ -12,8 +12,8 @@ from typing import Any
 
 from outtakes.data.demo import DemoSet
 from outtakes.experiments.arm import bias_arm
-from outtakes.experiments.demo import SUCCESSES
 from outtakes.experiments.executor import SEEDS_TOGETHER, one_core
+from outtakes.experiments.few_successes import SUCCESSES
 from outtakes.experiments.lab import Lab, cores
 from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.triage import ranking_jobs, validating_runs
@@ -24,7 +24,7 @@ from outtakes.training.trainer import train_together
 _TRIAL, _UNTIMED = 10, 4
 """Steps of the trial, and how many of them only warm up."""
 _DEMO_ARMS = 5
-"""Ways of training in `outtakes.experiments.demo`."""
+"""Ways of training in `outtakes.experiments.few_successes`."""
 _WORTH_A_TRIAL = 1_000
 """Steps below which it is done before it would be measured."""
 

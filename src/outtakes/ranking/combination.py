@@ -7,7 +7,7 @@ most of, and equal scores share the mean of their ranks. A negative weight turns
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError, DatasetError
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.progress import Progress
+from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.measure import End, Measure, Needs
 from outtakes.ranking.ranker import Ranker, ranker
 from outtakes.ranking.ranks import ranks
@@ -28,6 +29,33 @@ class Part:
     ranker: Ranker
     weight: float = 1.0
     """Not 0."""
+
+
+def chosen_rankers(by: str | Ranker, pairs: int | None = None) -> list[Part]:
+    """The rankers of these names with their weights; those by attention sample so many pairs.
+
+    Raises:
+        ConfigError: when pairs are given and no ranker has any, or a weight is no number.
+        UnknownName: when there is no such ranker.
+    """
+    parts = parse(by) if isinstance(by, str) else [Part(by)]
+    if pairs is None:
+        return parts
+    if not any(isinstance(part.ranker, AttentionRanker) for part in parts):
+        names = " and ".join(part.ranker.measure.key for part in parts)
+        raise ConfigError(f"pairs to rank by {names}", remedy="rank by attention")
+    return [_sampling(part, pairs) for part in parts]
+
+
+def _sampling(part: Part, pairs: int) -> Part:
+    if not isinstance(part.ranker, AttentionRanker):
+        return part
+    return replace(part, ranker=type(part.ranker)(pairs))
+
+
+def needs_runs(parts: Sequence[Part]) -> bool:
+    """Whether something must be trained before failures can be ranked by these."""
+    return any(part.ranker.measure.needs is not Needs.DATASET for part in parts)
 
 
 def parse(by: str) -> list[Part]:

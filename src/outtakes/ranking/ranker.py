@@ -30,7 +30,7 @@ GROUP = "outtakes.rankers"
 """Entry point group that other packages add to: name -> a `Ranker` class."""
 _BUILT_IN = {
     "attention": "outtakes.ranking.attention.scoring:AttentionRanker",
-    "attention-rank": "outtakes.ranking.attention.ranks:AttentionRankRanker",
+    "attention-rank": "outtakes.ranking.attention.attention_rank:AttentionRankRanker",
     "action-error": "outtakes.ranking.action_error:ActionErrorRanker",
     "coverage": "outtakes.ranking.coverage:CoverageRanker",
     "coverage-greedy": "outtakes.ranking.coverage:GreedyCoverageRanker",
@@ -156,7 +156,7 @@ class RunRanker(Ranker):
         progress: Progress | None = None,
     ) -> list[RunScores]:
         """Score every failure by each run, whose frozen eyes look at the dataset first."""
-        from outtakes.policy.eyes.features import look
+        from outtakes.policy.eyes.looking import look
 
         scored = []
         for done, run in enumerate(runs):

@@ -15,7 +15,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.errors import CheckpointError, DatasetError, OuttakesError
 from outtakes.policy import kinds
 from outtakes.policy.checkpoint import FILE, Checkpoint
-from outtakes.policy.eyes.features import look
+from outtakes.policy.eyes.looking import look
 from outtakes.policy.policy import Losses, PolicyConfig
 from outtakes.training.config import TrainConfig
 from outtakes.training.graphed import GraphedStep

@@ -30,9 +30,9 @@ from outtakes.errors import (
     UnknownName,
 )
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.policy.eyes import features, weights
-from outtakes.policy.eyes.features import features_folder, look, looking_on
+from outtakes.policy.eyes import imagenet, looking
 from outtakes.policy.eyes.frozen import FrozenEyes
+from outtakes.policy.eyes.looking import features_folder, look, looking_on
 from outtakes.policy.eyes.network import FrozenNetwork
 from outtakes.policy.policy import PolicyConfig
 from outtakes.ranking.ranker import ranker
@@ -64,7 +64,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(eyes: FrozenEyes) -> None:
         raise AssertionError("the network was opened")
 
-    monkeypatch.setattr(features, "FrozenNetwork", refuse)
+    monkeypatch.setattr(looking, "FrozenNetwork", refuse)
 
 
 def pictures(count: int, size: int = 96) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_timms_network_is_that_of_the_weights_own_definition() -> None:
     from efficientnet_lite_pytorch import EfficientNet
 
     network, own = FrozenNetwork(FrozenEyes()), EfficientNet.from_name("efficientnet-lite0")
-    own.load_state_dict(torch.load(weights._pickle(), weights_only=True))
+    own.load_state_dict(torch.load(imagenet._pickle(), weights_only=True))
     own.eval()
     seen = torch.from_numpy(pictures(3))
     x = (seen.permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
@@ -111,8 +111,8 @@ def test_a_damaged_weights_file_is_refused_and_a_kept_one_mended(
 
     kept.unlink()
     damaged = tmp_path / "weights.pth"
-    damaged.write_bytes(weights._pickle().read_bytes()[:-1])
-    monkeypatch.setattr(weights, "_pickle", lambda: damaged)
+    damaged.write_bytes(imagenet._pickle().read_bytes()[:-1])
+    monkeypatch.setattr(imagenet, "_pickle", lambda: damaged)
     with pytest.raises(MachineError, match=r"damaged weights .*weights\.pth.*install them again"):
         FrozenNetwork(FrozenEyes())
 
@@ -122,7 +122,7 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         raise PackageNotFoundError(name)
 
     monkeypatch.setenv("OUTTAKES_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights, "distribution", absent)
+    monkeypatch.setattr(imagenet, "distribution", absent)
     with pytest.raises(MachineError, match=r"pip install 'outtakes\[eyes\]'"):
         FrozenNetwork(FrozenEyes())
     monkeypatch.setitem(sys.modules, "timm", None)
@@ -180,7 +180,7 @@ def test_a_dataset_is_looked_at_once(fresh: DemoSet, monkeypatch: pytest.MonkeyP
     told: list[tuple[int, int]] = []
     first = look(fresh, EYES, progress=lambda done, total, what: told.append((done, total)))
     assert told[-1] == (len(fresh.action), len(fresh.action))
-    monkeypatch.setattr(features, "FrozenNetwork", None)
+    monkeypatch.setattr(looking, "FrozenNetwork", None)
     again = look(fresh, EYES).features["overhead"]
     assert isinstance(again, np.memmap) and again.dtype == np.float16
     in_memory = first.features["overhead"]
@@ -190,7 +190,7 @@ def test_a_dataset_is_looked_at_once(fresh: DemoSet, monkeypatch: pytest.MonkeyP
 def test_a_killed_look_goes_on_where_it_was(
     fresh: DemoSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "AT_ONCE", 8)
+    monkeypatch.setattr(looking, "AT_ONCE", 8)
     network, looked = FrozenNetwork(EYES), []
 
     class Counting:
@@ -206,10 +206,10 @@ def test_a_killed_look_goes_on_where_it_was(
             looked.append(len(seen))
             return network.look(seen)
 
-    monkeypatch.setattr(features, "FrozenNetwork", lambda eyes: Counting(3))
+    monkeypatch.setattr(looking, "FrozenNetwork", lambda eyes: Counting(3))
     with pytest.raises(Killed):
         look(fresh, EYES)
-    monkeypatch.setattr(features, "FrozenNetwork", lambda eyes: Counting(1000))
+    monkeypatch.setattr(looking, "FrozenNetwork", lambda eyes: Counting(1000))
     resumed = look(fresh, EYES).features["overhead"]
     assert sum(looked) == len(fresh.action)
     whole = network.look(fresh.images["overhead"][:])
@@ -224,7 +224,7 @@ def test_eyes_look_on_while_a_dataset_is_decoded(
 
     demos = read_dataset(made_datasets / "lift", cache_dir=tmp_path, watch=watch)
     assert demos.cache is not None and features_folder(demos.cache).is_dir()
-    monkeypatch.setattr(features, "FrozenNetwork", None)
+    monkeypatch.setattr(looking, "FrozenNetwork", None)
     seen = look(demos, EYES).features["overhead"]
     whole = FrozenNetwork(EYES).look(demos.images["overhead"][:])
     assert np.allclose(seen, whole, atol=1e-2)

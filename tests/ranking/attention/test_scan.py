@@ -6,7 +6,7 @@ import torch
 from outtakes.data.observation import Sizes
 from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.transformer.attention import Attention
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.ranking.attention.cross_attention import (
     FoldedCrossAttention,
     FullCrossAttention,

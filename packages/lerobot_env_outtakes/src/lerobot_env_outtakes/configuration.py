@@ -12,7 +12,7 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.envs.utils import freeze_after_episode_end
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_IMAGES, OBS_STATE
 
-from lerobot_env_outtakes.environment import SimulatedTask
+from lerobot_env_outtakes.simulated_task import SimulatedTask
 
 
 @EnvConfig.register_subclass("outtakes")

@@ -14,7 +14,7 @@ from lerobot.optim.schedulers import (
 )
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
-from lerobot_policy_outtakes.optimizer import OuttakesAdamWConfig
+from lerobot_policy_outtakes.optimizer_config import OuttakesAdamWConfig
 from outtakes.data.lerobot.layout import camera_name
 from outtakes.data.observation import Sizes
 from outtakes.errors import ConfigError, UnknownName

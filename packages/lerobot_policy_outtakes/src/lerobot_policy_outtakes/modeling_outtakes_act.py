@@ -21,14 +21,14 @@ from torch import Tensor
 
 from lerobot_policy_outtakes.configuration_outtakes_act import OuttakesActConfig
 from lerobot_policy_outtakes.demonstrations import Demonstrations, find_demonstrations
-from lerobot_policy_outtakes.optimizer import ROWS
+from lerobot_policy_outtakes.optimizer_config import ROWS
 from lerobot_policy_outtakes.processor_outtakes_act import (
     Preprocessor,
     make_outtakes_act_pre_post_processors,
     tamed,
 )
-from lerobot_policy_outtakes.rows import Rows, StoredBank
 from lerobot_policy_outtakes.stored_sight import StoredSight
+from lerobot_policy_outtakes.table_rows import Rows, StoredBank
 from outtakes.data.batches import Batch
 from outtakes.data.lerobot.layout import CAMERA_PREFIX
 from outtakes.data.observation import Observation

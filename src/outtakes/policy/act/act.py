@@ -30,7 +30,7 @@ from outtakes.policy.act.variational import Latent, VariationalEncoder
 from outtakes.policy.divergence import bounded
 from outtakes.policy.policy import Losses, ParameterGroup, Steering, Successes
 from outtakes.policy.transformer.layers import Decoder, DecoderOutput, Encoder
-from outtakes.policy.transformer.policy import (
+from outtakes.policy.transformer.transformer_policy import (
     Memory,
     TransformerConfig,
     TransformerPolicy,

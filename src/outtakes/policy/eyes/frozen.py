@@ -11,7 +11,7 @@ Form = Literal["vector", "tokens"]
 LITE0 = "tf_efficientnet_lite0"
 """EfficientNet-Lite0 as timm calls it; its ImageNet weights come with the extra `eyes`."""
 LITE0_WEIGHTS = "ec70883df081e289976bd2439e30329b571e062cf837f6eeb915f8b87434f597"
-"""Identity of those weights; see `outtakes.policy.eyes.weights.identity`."""
+"""Identity of those weights; see `outtakes.policy.eyes.imagenet.identity`."""
 RANDOM = "random-"
 """Begins the identity of weights that were never trained: random-<seed>."""
 

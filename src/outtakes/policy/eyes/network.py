@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from outtakes.errors import CheckpointError, ConfigError, MachineError, UnknownName
 from outtakes.policy.eyes.frozen import LITE0, LITE0_WEIGHTS, RANDOM, FrozenEyes
-from outtakes.policy.eyes.weights import EXTRA, identity, lite0_weights
+from outtakes.policy.eyes.imagenet import EXTRA, identity, lite0_weights
 from outtakes.shapes import Float, UInt8
 
 

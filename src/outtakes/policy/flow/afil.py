@@ -22,7 +22,7 @@ from outtakes.policy.flow.flow import FlowConfig, FlowPolicy
 from outtakes.policy.flow.guidance import WEIGHTINGS, Guidance, guided
 from outtakes.policy.flow.matching import draw, integrate, interpolate, squared_error, velocity
 from outtakes.policy.policy import Losses, ParameterGroup, Steering
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.shapes import Bool, Float
 
 Avoided = Literal["failures", "successes"]

@@ -15,7 +15,7 @@ from outtakes.policy.flow.generator import Generator
 from outtakes.policy.flow.matching import draw, integrate, interpolate, squared_error, velocity
 from outtakes.policy.policy import Losses, Policy, Steering
 from outtakes.policy.transformer.layers import Encoder
-from outtakes.policy.transformer.policy import (
+from outtakes.policy.transformer.transformer_policy import (
     Memory,
     TransformerConfig,
     TransformerPolicy,

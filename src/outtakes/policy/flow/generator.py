@@ -13,7 +13,7 @@ from outtakes.policy.precision import at_least_fp32
 from outtakes.policy.transformer.attention import Attention
 from outtakes.policy.transformer.dropout import Dropout
 from outtakes.policy.transformer.layers import FeedForward
-from outtakes.policy.transformer.policy import Memory, TransformerConfig, initialise
+from outtakes.policy.transformer.transformer_policy import Memory, TransformerConfig, initialise
 from outtakes.shapes import Float
 
 _PERIODS = (4e-3, 4.0)

@@ -24,7 +24,7 @@ from outtakes.policy.flow.flow import FlowConfig, FlowPolicy
 from outtakes.policy.flow.generator import Looked
 from outtakes.policy.flow.matching import draw, integrate, interpolate, squared_error, velocity
 from outtakes.policy.policy import Losses, Steering
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.shapes import Float, Int
 
 _FAILURE, _SUCCESS, _UNTOLD = range(3)

@@ -11,7 +11,7 @@ from torch import Tensor, baddbmm, einsum
 from torch.nn.functional import scaled_dot_product_attention
 
 from outtakes.policy.transformer.attention import Attention, split_heads
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.shapes import Float
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from outtakes.data.demo import Demo
 from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.agent import Agent
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.ranking.attention.footprint import Budget, encoding_bytes, held_bytes, memory_tokens
 from outtakes.ranking.attention.pairs import Pairs
 from outtakes.ranking.attention.scan import AttentionScan, blocks

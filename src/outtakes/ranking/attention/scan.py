@@ -25,7 +25,7 @@ from outtakes.policy.act.act import ActPolicy
 from outtakes.policy.divergence import symmetric_kl_of
 from outtakes.policy.transformer.attention import split_heads
 from outtakes.policy.transformer.layers import DecoderLayer
-from outtakes.policy.transformer.policy import Memory
+from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.ranking.attention.cross_attention import CrossAttention, attend_to
 from outtakes.ranking.attention.footprint import pair_bytes
 from outtakes.shapes import Float
