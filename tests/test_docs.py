@@ -24,6 +24,7 @@ from outtakes.data.lerobot.subset import VideoFiles
 from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films
+from outtakes.evaluation.prediction import HeldOutErrors
 from outtakes.evaluation.recommendation import recommend
 from outtakes.evaluation.rollouts import Rollout, RolloutLog
 from outtakes.evaluation.sequential import evidence
@@ -212,6 +213,10 @@ def write_action_errors(path: Path) -> None:
     ActionErrors.of({arm: rng.random((2, 4)) for arm in (BASELINE, "selected")}).save(path)
 
 
+def write_held_out(path: Path) -> None:
+    HeldOutErrors((3, 5), {"mean": np.array([0.1, 0.2])}).save(path)
+
+
 def write_recommendation(path: Path) -> None:
     recommend(EVIDENCE).save(path)
 
@@ -285,6 +290,7 @@ def write_export(path: Path) -> None:
         ("comparison.json", write_comparison),
         ("until_clear.json", write_until_clear),
         ("action_error.json", write_action_errors),
+        ("held-out.json", write_held_out),
         ("recommendation.json", write_recommendation),
         ("evaluation.json", write_evaluation),
         ("films.json", write_films),
