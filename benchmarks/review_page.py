@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from outtakes.data.lerobot.layout import read_layout
+from outtakes.data.lerobot.episode_index import read_layout
 from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.recording import Recording
 from tests.review.many import repeated

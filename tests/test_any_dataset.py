@@ -15,8 +15,8 @@ import pytest
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.policy.checkpoint import Checkpoint
 from tests.commands import done, fingerprint, in_own_process, refused
-from tests.data.test_skip_bad import spoil_action
-from tests.data.varied import LENGTHS, Camera, Robot, record
+from tests.data.lerobot.test_skip_bad import spoil_action
+from tests.data.lerobot.varied import LENGTHS, Camera, Robot, record
 
 SHORT = ("--recipe", "smoke", "--steps", "2", "--seeds", "0")
 

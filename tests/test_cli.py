@@ -25,7 +25,7 @@ from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.scores import Scores
 from tests.commands import SCRIPT, TINY, done, fingerprint, in_own_process, outtakes, refused
 from tests.data.episodes import LENGTHS
-from tests.data.test_damage import cut_in_half, edit_column, edit_info, only
+from tests.data.lerobot.test_damage import cut_in_half, edit_column, edit_info, only
 from tests.disk import full_after
 
 VERBS = (

@@ -20,7 +20,7 @@ from outtakes.cli.finished import Finished
 from outtakes.console import Console
 from outtakes.data.demo import Outcome, Provenance
 from outtakes.data.frames import save_cache
-from outtakes.data.lerobot.subset import VideoFiles
+from outtakes.data.lerobot.subset_videos import VideoFiles
 from outtakes.evaluation import statistics
 from outtakes.evaluation.comparison import compare
 from outtakes.evaluation.exhibits import FilmedRollout, RetrievalPlane, save_films

@@ -23,8 +23,8 @@ from outtakes.experiments.commands import training_commands
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.selection.select import Selection
 from tests.commands import TINY, Called, done
-from tests.data.varied import Camera, Robot
-from tests.data.version_21 import write_version_21
+from tests.data.lerobot.varied import Camera, Robot
+from tests.data.lerobot.version_21 import write_version_21
 from tests.shell import printed_commands
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.labels import SIDECAR, replace_labels
 from outtakes.data.lerobot.layout import Layout
 from outtakes.data.lerobot.location import check_outside
-from outtakes.data.lerobot.subset import VideoFiles, write_subset
+from outtakes.data.lerobot.subset import write_subset
+from outtakes.data.lerobot.subset_videos import VideoFiles
 from outtakes.data.lerobot.write import check_free
 from outtakes.errors import ConfigError
 from outtakes.files import unwritable, write_json

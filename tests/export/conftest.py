@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import done
-from tests.data.varied import Camera, Robot, record
+from tests.data.lerobot.varied import Camera, Robot, record
 
 ROBOT = Robot(
     fps=25,

@@ -18,10 +18,10 @@ from outtakes.data.lerobot.cutting import cut
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from tests.commands import TINY, done, fingerprint, refused
-from tests.data.test_as_recorded import trim
-from tests.data.test_damage import cut_in_half, edit_column, only
-from tests.data.varied import record
-from tests.data.version_21 import write_version_21
+from tests.data.lerobot.test_as_recorded import trim
+from tests.data.lerobot.test_damage import cut_in_half, edit_column, only
+from tests.data.lerobot.varied import record
+from tests.data.lerobot.version_21 import write_version_21
 from tests.export.conftest import ROBOT, SMOKE, drop
 
 CODEC_LOSS = 6.0

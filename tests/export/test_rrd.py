@@ -23,10 +23,10 @@ from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.ranking.scores import FailureScore, Scores
 from tests.commands import done, fingerprint, refused
-from tests.data.test_as_recorded import trim
-from tests.data.test_damage import cut_in_half, only
-from tests.data.varied import Camera
-from tests.data.version_21 import write_version_21
+from tests.data.lerobot.test_as_recorded import trim
+from tests.data.lerobot.test_damage import cut_in_half, only
+from tests.data.lerobot.varied import Camera
+from tests.data.lerobot.version_21 import write_version_21
 from tests.export.conftest import ROBOT
 from tests.export.test_dataset import as_one_stream, shorten
 from tests.ranking.rankings import make_scores

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outtakes.data.demo import Outcome
-from outtakes.data.lerobot.layout import read_layout
+from outtakes.data.lerobot.episode_index import read_layout
 from outtakes.data.lerobot.read import read_dataset
 from outtakes.errors import ConfigError, DatasetError
 from tests.data.episodes import LENGTHS, frame

@@ -20,7 +20,7 @@ from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.normalize import Normalizer
 from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from tests.data.episodes import recording, without_camera
-from tests.data.varied import Robot, record
+from tests.data.lerobot.varied import Robot, record
 from tests.demos import bias_of, gradient_of
 from tests.plugin.policies import CHUNK, make_trainee, metadata, train_batch, trained
 

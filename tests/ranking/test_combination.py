@@ -14,7 +14,7 @@ from outtakes.api import rank
 from outtakes.errors import ConfigError, DatasetError, UnknownName
 from outtakes.ranking.attention.attention_rank import AttentionRankRanker
 from outtakes.ranking.attention.scoring import AttentionRanker
-from outtakes.ranking.combination import combine, parse
+from outtakes.ranking.combination import chosen_rankers, combine, parse
 from outtakes.ranking.measure import End
 from outtakes.ranking.ranks import ranks
 from outtakes.ranking.scores import Scores
@@ -96,3 +96,15 @@ def test_ranks_within_seeds_count_every_seed_alike(tmp_path):
     measure = AttentionRankRanker.measure
     both = Scores.of(measure, [own, loud], demos.name, demos.content_hash)
     assert {f.mean for f in both.failures} == {2.0}
+
+
+def test_rankers_are_found_by_name_with_their_weights_and_sample_when_they_can() -> None:
+    sampling, other = chosen_rankers("attention=2,length", 70)
+    assert isinstance(sampling.ranker, AttentionRanker) and sampling.ranker.pairs == 70
+    assert (sampling.weight, other.weight, other.ranker.measure.key) == (2, 1, "length")
+    own = AttentionRanker(30)
+    assert [part.ranker for part in chosen_rankers(own)] == [own]
+    with pytest.raises(ConfigError, match="pairs to rank by action-error"):
+        chosen_rankers("action-error", 70)
+    with pytest.raises(UnknownName, match="did you mean 'attention'"):
+        chosen_rankers("atention")

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from outtakes.data.lerobot.layout import read_layout
+from outtakes.data.lerobot.episode_index import read_layout
 from tests.ranking.rankings import make_scores
 from tests.review.coded import CAMERAS, FPS, LENGTHS, READ_CODE
 from tests.review.many import repeated

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from outtakes.errors import DatasetError
 
+RESTORE = "restore the file, or export the dataset again"
+"""Remedy of a damaged file."""
+
 
 class UnreadableFile(DatasetError):
     """A file of a dataset that is missing, truncated or damaged."""

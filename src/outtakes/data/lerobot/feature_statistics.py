@@ -59,9 +59,7 @@ def stored_picture_statistics(layout: Layout) -> dict[int, _Found]:
     """
     cameras = [n for n, f in layout.features.items() if f.get("dtype") in ("video", "image")]
     found: dict[int, _Found] = {}
-    for part in layout.parts:
-        offsets = [v for f, v in layout.index_offsets.items() if f.startswith(f"{part}/")]
-        offset = offsets[0] if offsets else 0
+    for part, offset in layout.part_offsets():
         root = layout.root / part / "meta"
         own = _of_lines(root, cameras) if layout.version == "v2.1" else _of_tables(root, cameras)
         found |= {episode + offset: statistics for episode, statistics in own.items()}

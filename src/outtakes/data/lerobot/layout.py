@@ -1,21 +1,15 @@
-"""Where a LeRobot dataset v3.0 keeps what: its metadata, read and checked. `version_2` has v2.1's.
-
-Read straight from `meta/` with pyarrow: LeRobot's own class downloads from the hub whenever a
-file is missing and copies the index into a cache of its own, and its import takes seconds.
-"""
+"""Where a LeRobot dataset keeps what: its index, as read, whatever its version."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from outtakes.data.lerobot.faults import CorruptEpisode, UnreadableFile
-from outtakes.data.lerobot.parquet import column_names, read_table
+from outtakes.data.lerobot.faults import RESTORE, CorruptEpisode
 from outtakes.data.outcomes import Evidence, is_numeric
 from outtakes.errors import DatasetError, UnknownName
 
@@ -78,7 +72,8 @@ class Layout:
     left_out: Mapping[int, str] = field(default_factory=dict)
     """Index of each corrupt episode that is left out of all of the above -> what is wrong."""
     stored_names: Mapping[str, str] = field(default_factory=dict)
-    """Feature -> the name it is stored under, where that is another; see `ALIASES`."""
+    """Feature -> the name it is stored under, where that is another; see
+    `outtakes.data.lerobot.episode_index.ALIASES`."""
     stray_files: Sequence[str] = ()
     """Parquet files of `data/` that the index does not name; rows may be in them all the same."""
     unindexed: Sequence[CorruptEpisode] = ()
@@ -116,7 +111,7 @@ class Layout:
             raise DatasetError(
                 f"every episode is corrupt: {next(iter(corrupt.values()))}",
                 where=self.home,
-                remedy=_EXPORT,
+                remedy=RESTORE,
             )
         return replace(
             self,
@@ -137,6 +132,12 @@ class Layout:
     def data_files(self) -> list[str]:
         """Parquet files relative to the dataset, each once: those that the index names first."""
         return list(dict.fromkeys([*self.episode_files, *self.stray_files]))
+
+    def part_offsets(self) -> Iterator[tuple[str, int]]:
+        """Each part, and what its episode indices are raised by."""
+        for part in self.parts:
+            below = [v for f, v in self.index_offsets.items() if f.startswith(f"{part}/")]
+            yield part, below[0] if below else 0
 
     @property
     def starts(self) -> np.ndarray:
@@ -214,261 +215,3 @@ def is_depth(name: str, feature: Mapping[str, Any]) -> bool:
     if any(facts.get(flag) for facts in (feature, *told) for flag in flags):
         return True
     return "depth" in name.lower() and 1 in [*(feature.get("shape") or [])]
-
-
-ALIASES = {
-    "action": ("actions",),
-    "observation.state": ("state",),
-    "observation.environment_state": ("environment_state",),
-}
-"""Feature -> names that others, such as openpi, store it under."""
-
-
-def read_layout(root: Path) -> Layout:
-    """Read and check the metadata of a dataset of version v3.0.
-
-    A damaged part of the index does not raise: its episodes are in `Layout.unindexed`.
-
-    Raises:
-        DatasetError: when there is no dataset, it is of another version, or it is damaged.
-    """
-    info = read_info(root)
-    _check_version(root, info)
-    column, damaged = _read_episodes(root)
-    check_episodes(root / "meta" / "episodes", column)
-    data = Template(root, info["data_path"], "data_path")
-    features, stored_names = named_as_lerobot(info["features"])
-    episode_files = data.fill_all(column, "data")
-    return Layout(
-        root=root,
-        home=root,
-        fps=float(info["fps"]),
-        features=features,
-        episode_indices=np.array(column["episode_index"], dtype=np.int64),
-        lengths=np.array(column["length"], dtype=np.int64),
-        tasks=first_tasks(column),
-        episode_files=episode_files,
-        videos=dict(_read_videos(root, info, column)),
-        episode_columns=own_columns(column),
-        stored_names=stored_names,
-        stray_files=stray_files(root, episode_files),
-        unindexed=unindexed(info, column["episode_index"], damaged),
-    )
-
-
-def named_as_lerobot(
-    features: Mapping[str, Mapping[str, Any]],
-) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-    """Features under LeRobot's names, and the names they are stored under where those differ."""
-    stored = {
-        name: found[0]
-        for name, others in ALIASES.items()
-        if name not in features and (found := [other for other in others if other in features])
-    }
-    lerobot = {other: name for name, other in stored.items()}
-    return {lerobot.get(name, name): feature for name, feature in features.items()}, stored
-
-
-def first_tasks(column: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What each episode was told to do, of the index's column of tasks."""
-    return [str(tasks[0]) if tasks else "" for tasks in column.get("tasks", [])]
-
-
-def own_columns(column: Mapping[str, list]) -> dict[str, list]:
-    """The columns of an index that are not LeRobot's own."""
-    lerobots = {"episode_index", "length", "tasks", "dataset_from_index", "dataset_to_index"}
-    return {n: values for n, values in column.items() if n not in lerobots and "/" not in n}
-
-
-def stray_files(root: Path, named: Sequence[str]) -> list[str]:
-    """Parquet files of `data/` beside those named."""
-    found = (path.relative_to(root).as_posix() for path in (root / "data").rglob("*.parquet"))
-    return sorted(set(found) - set(named))
-
-
-def unindexed(
-    info: Mapping[str, Any], known: Sequence[int], damaged: Sequence[UnreadableFile]
-) -> list[CorruptEpisode]:
-    """The episodes that a damaged part of the index may have held: all that are told of and not
-    known; the next one when all are."""
-    total = info.get("total_episodes")
-    told = set(range(total if isinstance(total, int) else 0)) - set(known)
-    return [
-        CorruptEpisode(episode, error.what, file=Path(str(error.where)), remedy=str(error.remedy))
-        for error in damaged[:1]
-        for episode in sorted(told) or [max(known) + 1]
-    ]
-
-
-def read_info(root: Path) -> dict[str, Any]:
-    """The description of a dataset of any version.
-
-    Raises:
-        DatasetError: when there is no dataset, or its description is damaged.
-    """
-    if not root.is_dir():
-        raise DatasetError(
-            "no such dataset folder",
-            where=root,
-            remedy="check the path; a dataset of the hub is named owner/name",
-        )
-    path = root / "meta" / "info.json"
-    if not path.is_file():
-        raise DatasetError(
-            "not a LeRobot dataset (no meta/info.json)",
-            where=root,
-            remedy="give the folder that holds meta/, data/ and videos/",
-        )
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"cannot read the dataset's description ({error})", where=path, remedy=_EXPORT
-        ) from error
-    _check_info(path, info)
-    return info
-
-
-_EXPORT = "restore the file, or export the dataset again"
-
-
-def _check_version(root: Path, info: Mapping[str, Any]) -> None:
-    version = str(info.get("codebase_version"))
-    if not version.startswith("v3."):
-        raise DatasetError(
-            f"dataset of version {version}, Outtakes reads v3.0 and v2.1",
-            where=root / "meta" / "info.json",
-            remedy="convert it with the LeRobot of its time, or export it again",
-        )
-
-
-def _check_info(path: Path, info: Any) -> None:
-    if not isinstance(info, dict):
-        raise DatasetError("no description of a dataset", where=path, remedy=_EXPORT)
-    features, fps, data_path = (info.get(key) for key in ("features", "fps", "data_path"))
-    sound = isinstance(features, dict) and all(isinstance(f, dict) for f in features.values())
-    if not (sound and isinstance(fps, int | float) and fps > 0 and isinstance(data_path, str)):
-        raise DatasetError(
-            "features, fps or data_path is missing or malformed", where=path, remedy=_EXPORT
-        )
-
-
-def _read_episodes(root: Path) -> tuple[dict[str, list], list[UnreadableFile]]:
-    """The columns of the index, and what is wrong with the files of it that cannot be read."""
-    files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
-    if not files:
-        raise DatasetError("no episodes (meta/episodes is empty)", where=root, remedy=_EXPORT)
-    parts, damaged = [], []
-    for file in files:
-        try:
-            parts.append(_read_index(file))
-        except UnreadableFile as error:
-            damaged.append(error)
-    if not parts:
-        raise damaged[0]
-    # As lists: files written at different times may differ in their types.
-    names = dict.fromkeys(name for part in parts for name in part)
-    rows = [len(part["episode_index"]) for part in parts]
-    joined = {
-        name: [v for p, n in zip(parts, rows, strict=True) for v in p.get(name, [None] * n)]
-        for name in names
-    }
-    return in_order(joined), damaged
-
-
-def in_order(column: Mapping[str, list]) -> dict[str, list]:
-    """The columns of an index by ascending episode; values in lists of one are taken out."""
-    flat = {
-        n: values if n == "tasks" else list(map(_alone, values)) for n, values in column.items()
-    }
-    episodes = flat["episode_index"]
-    order = sorted(range(len(episodes)), key=lambda i: -1 if episodes[i] is None else episodes[i])
-    return {name: [values[i] for i in order] for name, values in flat.items()}
-
-
-def _alone(value: Any) -> Any:
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _read_index(file: Path) -> dict[str, list]:
-    names = [name for name in column_names(file) if not name.startswith("stats/")]
-    missing = {"episode_index", "length", "data/chunk_index", "data/file_index"} - set(names)
-    if missing:
-        raise DatasetError(f"no column {sorted(missing)[0]}", where=file, remedy=_EXPORT)
-    table = read_table(file, names)
-    return {name: table[name].to_pylist() for name in names}
-
-
-def check_episodes(where: Path, column: Mapping[str, list]) -> None:
-    """Refuse an index whose episodes do not ascend or have no frames.
-
-    Raises:
-        DatasetError: naming the first such episode.
-    """
-    episodes = column["episode_index"]
-    for previous, episode in zip([-1, *episodes[:-1]], episodes, strict=True):
-        if not isinstance(episode, int) or episode <= previous:
-            raise DatasetError(
-                f"episode {episode} follows episode {previous} in the index",
-                where=where,
-                remedy=_EXPORT,
-            )
-    for episode, length in zip(episodes, column["length"], strict=True):
-        if not isinstance(length, int) or length < 1:
-            raise DatasetError(
-                f"episode {episode} has {length} frames", where=where, remedy=_EXPORT
-            )
-
-
-@dataclass(frozen=True)
-class Template:
-    """A path template of info.json, never trusted to stay inside the dataset."""
-
-    root: Path
-    text: str
-    name: str
-
-    def fill_all(self, column: Mapping[str, list], prefix: str, **extra: str) -> list[str]:
-        """The path of each episode's file."""
-        pairs = zip(column[f"{prefix}/chunk_index"], column[f"{prefix}/file_index"], strict=True)
-        return [self.fill(chunk_index=chunk, file_index=file, **extra) for chunk, file in pairs]
-
-    def fill(self, **values: Any) -> str:
-        """The path of one file."""
-        try:
-            path = self.text.format(**values)
-        except (LookupError, ValueError, AttributeError, TypeError) as error:
-            raise DatasetError(
-                f"{self.name} {self.text!r} cannot be filled in ({error!r})",
-                where=self.root / "meta" / "info.json",
-                remedy=_EXPORT,
-            ) from error
-        parts = PurePosixPath(path.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in path:
-            raise DatasetError(
-                f"{self.name} leads out of the dataset's folder: {path}",
-                where=self.root / "meta" / "info.json",
-                remedy="use a dataset from a source you trust",
-            )
-        return path
-
-
-def _read_videos(
-    root: Path, info: Mapping[str, Any], column: Mapping[str, list]
-) -> Iterator[tuple[str, VideoSpans]]:
-    for name, feature in info["features"].items():
-        if feature.get("dtype") != "video":
-            continue
-        prefix = f"videos/{name}"
-        if f"{prefix}/from_timestamp" not in column or not info.get("video_path"):
-            raise DatasetError(f"no index of the videos of {name}", where=root, remedy=_EXPORT)
-        template = Template(root, info["video_path"], "video_path")
-        unknown = [None] * len(column["episode_index"])
-        yield (
-            name,
-            VideoSpans(
-                template.fill_all(column, prefix, video_key=name),
-                np.array(column[f"{prefix}/from_timestamp"], dtype=np.float64),
-                np.array(column.get(f"{prefix}/to_timestamp", unknown), dtype=np.float64),
-            ),
-        )

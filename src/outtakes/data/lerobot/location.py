@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from outtakes.data.lerobot.episode_index import read_layout
 from outtakes.data.lerobot.faults import CorruptEpisode
-from outtakes.data.lerobot.layout import Layout, VideoSpans, read_info, read_layout
+from outtakes.data.lerobot.info import read_info
+from outtakes.data.lerobot.layout import Layout, VideoSpans
 from outtakes.data.lerobot.version_2 import read_layout_21
 from outtakes.data.outcomes import FOLDERS
 from outtakes.errors import ConfigError, DatasetError

@@ -9,11 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from outtakes.data.lerobot.faults import UnreadableFile
-from outtakes.data.lerobot.layout import (
-    Layout,
-    Template,
-    VideoSpans,
+from outtakes.data.lerobot.episode_index import (
     check_episodes,
     first_tasks,
     in_order,
@@ -22,11 +18,13 @@ from outtakes.data.lerobot.layout import (
     stray_files,
     unindexed,
 )
+from outtakes.data.lerobot.faults import RESTORE, UnreadableFile
+from outtakes.data.lerobot.layout import Layout, VideoSpans
+from outtakes.data.lerobot.path_template import Template
 from outtakes.errors import DatasetError
 
 _CHUNK = 1000
 """Episodes in a folder, where the dataset does not tell."""
-_REMEDY = "restore the file, or export the dataset again"
 
 
 def read_layout_21(root: Path, info: Mapping[str, Any]) -> Layout:
@@ -72,7 +70,7 @@ def _read_index(path: Path) -> tuple[dict[str, list], list[UnreadableFile]]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise DatasetError(
-            f"cannot read the index ({error.strerror})", where=path, remedy=_REMEDY
+            f"cannot read the index ({error.strerror})", where=path, remedy=RESTORE
         ) from error
     entries, damaged = [], []
     for number, line in enumerate(lines, start=1):
@@ -81,9 +79,9 @@ def _read_index(path: Path) -> tuple[dict[str, list], list[UnreadableFile]]:
             entries.append(entry)
         elif line.strip():
             what = f"line {number} is cut short or lacks episode_index or length"
-            damaged.append(UnreadableFile(what, where=path, remedy=_REMEDY))
+            damaged.append(UnreadableFile(what, where=path, remedy=RESTORE))
     if not entries:
-        raise damaged[0] if damaged else DatasetError("no episodes", where=path, remedy=_REMEDY)
+        raise damaged[0] if damaged else DatasetError("no episodes", where=path, remedy=RESTORE)
     # Any line may tell what the others do not.
     names = dict.fromkeys(name for entry in entries for name in entry)
     return in_order({name: [entry.get(name) for entry in entries] for name in names}), damaged

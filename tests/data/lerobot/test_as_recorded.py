@@ -18,7 +18,7 @@ from outtakes.data.lerobot.read import read_dataset, read_table
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
 from tests.data.episodes import LENGTHS
-from tests.data.test_damage import cut_in_half, edit_column, edit_info, only
+from tests.data.lerobot.test_damage import cut_in_half, edit_column, edit_info, only
 
 SKIP = Reading(skip_bad=True)
 STARTS = np.concatenate([[0], np.cumsum(LENGTHS)])

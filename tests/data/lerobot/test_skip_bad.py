@@ -17,9 +17,9 @@ from outtakes.data.reading import Reading
 from outtakes.data.recording import Recording
 from outtakes.errors import DatasetError
 from tests.data.episodes import LENGTHS
-from tests.data.test_damage import cut_in_half, edit_column, only
-from tests.data.test_lerobot import CODEC_LOSS
-from tests.data.varied import Camera, Robot, record
+from tests.data.lerobot.test_damage import cut_in_half, edit_column, only
+from tests.data.lerobot.varied import Camera, Robot, record
+from tests.data.same import CODEC_LOSS
 
 SKIP = Reading(skip_bad=True)
 STARTS = np.concatenate([[0], np.cumsum(LENGTHS)])

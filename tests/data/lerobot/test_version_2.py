@@ -16,9 +16,9 @@ from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
 from tests.commands import fingerprint
-from tests.data.test_damage import cut_in_half, only
-from tests.data.varied import Camera, Robot, record
-from tests.data.version_21 import write_version_21
+from tests.data.lerobot.test_damage import cut_in_half, only
+from tests.data.lerobot.varied import Camera, Robot, record
+from tests.data.lerobot.version_21 import write_version_21
 
 ROBOT = Robot(
     fps=25,

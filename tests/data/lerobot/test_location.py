@@ -16,8 +16,8 @@ from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
 from outtakes.evaluation.recommendation import Recommendation
 from tests.commands import done, fingerprint
-from tests.data.test_damage import edit_column, only
-from tests.data.varied import Camera, Robot, record
+from tests.data.lerobot.test_damage import edit_column, only
+from tests.data.lerobot.varied import Camera, Robot, record
 
 FAILURES = Robot(
     cameras={

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from av.video.stream import VideoStream
 from PIL import Image
 
-from tests.data.varied import Camera, Robot
+from tests.data.lerobot.varied import Camera, Robot
 
 _PARQUET = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 _VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
@@ -25,7 +25,7 @@ _VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06
 def write_version_21(
     root: Path, robot: Robot, *, codec: str = "libx264", pixels: str = "yuv420p", last: int = 1
 ) -> Path:
-    """Write what `tests.data.varied.record` does as LeRobot did in early 2025.
+    """Write what `tests.data.lerobot.varied.record` does as LeRobot did in early 2025.
 
     Args:
         root: folder of the new dataset.
