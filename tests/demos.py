@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,15 @@ def make_demos(
         action=action,
         images=images,
     )
+
+
+TASKS = ("lift the cube", "open the drawer")
+
+
+def two_tasks(each: int = 3) -> DemoSet:
+    """So many successes and failures of each of two tasks, the first task's first."""
+    demos = make_demos(2 * each, 2 * each, length=(12, 20))
+    return replace(demos, tasks=[TASKS[i >= 2 * each] for i in range(len(demos))])
 
 
 def small_act(**changes) -> ActConfig:

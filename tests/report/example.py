@@ -72,6 +72,7 @@ def example_content(out: Path, failures: int = 12, successes: int = 20) -> Repor
         cards=cards,
         kendall_tau=0.58,
         n_successes=successes,
+        tasks=[],
         maps=[
             _bias_map("All failures", cards, successes, rng),
             _bias_map("The 4 nearest failures", cards[:4], successes, rng),

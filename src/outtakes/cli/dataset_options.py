@@ -51,6 +51,9 @@ class Reads(Labelled):
     """Whether the policy observes the robot's state (observation.state)."""
     environment_state: bool = True
     """Whether the policy observes object poses (observation.environment_state)."""
+    one_task: bool = False
+    """Take all episodes for one task, whatever their instructions say; else the policy is told the
+    task, and a failure is compared with successes of its own."""
 
     def reading(self) -> Reading:
         """How to read the dataset."""
@@ -59,6 +62,7 @@ class Reads(Labelled):
             cameras=self.cameras,
             state=self.state,
             environment_state=self.environment_state,
+            one_task=self.one_task,
         )
 
     def settings(self) -> Recipe:

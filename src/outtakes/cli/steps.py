@@ -106,7 +106,13 @@ class Rank(Reads):
         heading = f" episode  {measure.symbol} ({measure.unit}), {measure.useful.value}est first"
         if self.pairs is not None:
             heading += ", ± standard error of the sample"
-        lines = [heading, *(_ranked_line(failure) for failure in scores.ranked())]
+        lines = [heading]
+        for task, ranked in scores.by_task().items():
+            lines += [f"{task}:"] if len(scores.tasks) > 1 else []
+            lines += [_ranked_line(failure) for failure in ranked]
+        if scores.unranked:
+            alone = ", ".join(map(str, scores.unranked))
+            lines.append(f"Not ranked, as their task has no success: {alone}")
         agreement = "" if scores.kendall_tau is None else f"\nKendall τ {scores.kendall_tau:.2f}"
         console.result(
             "\n".join(lines) + agreement,
@@ -114,6 +120,7 @@ class Rank(Reads):
                 "scores": str(self.out),
                 "by": measure.key,
                 "ranked": [f.episode for f in scores.ranked()],
+                "unranked": list(scores.unranked),
                 "kendall_tau": scores.kendall_tau,
             },
         )

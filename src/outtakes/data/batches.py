@@ -38,7 +38,8 @@ class Batch:
 
     def tensors(self) -> dict[str, Any]:
         """Every tensor, for what takes dictionaries apart; see `of`."""
-        tensors = {**vars(self), "observation": vars(self.observation)}
+        seen = {name: value for name, value in vars(self.observation).items() if value is not None}
+        tensors = {**vars(self), "observation": seen}
         del tensors["paired"]
         return tensors
 
@@ -101,6 +102,7 @@ class Sampler:
         self.balanced = balanced and 0 < self.successes.sum() < len(demos)
         self.successes_from = successes_from if self.successes.any() else None
         self._by_outcome = [np.flatnonzero(~self.successes), np.flatnonzero(self.successes)]
+        self._others = _of_other_outcome(demos) if len(set(demos.tasks)) > 1 else None
         self._kept: tuple[int, np.ndarray] | None = None
 
     def draw(self, step: int) -> Samples:
@@ -139,8 +141,20 @@ class Sampler:
         if any(len(demos) == 0 for demos in self._by_outcome):
             return demo
         pick = rng.random(len(demo))
+        if self._others is not None:
+            own = [self._others[i] for i in demo]
+            return np.array([o[int(p * len(o))] for o, p in zip(own, pick, strict=True)])
         failures, successes = (own[(pick * len(own)).astype(np.int64)] for own in self._by_outcome)
         return np.where(self.successes[demo], failures, successes)
+
+
+def _of_other_outcome(demos: DemoSet) -> list[np.ndarray]:
+    """Of each demonstration, those of its task that ended the other way; itself where none did."""
+    tasks, found = np.array(demos.tasks), []
+    for i, success in enumerate(demos.successes):
+        others = np.flatnonzero((tasks == tasks[i]) & (demos.successes != success))
+        found.append(others if len(others) else np.array([i]))
+    return found
 
 
 class DeviceDemos:
@@ -156,6 +170,7 @@ class DeviceDemos:
         cameras: whose images are seen.
         device: where batches are cut.
         maps: camera -> components of its features that are seen at each of their cells.
+        tasks: those that are told apart; none when empty.
     """
 
     def __init__(
@@ -165,6 +180,7 @@ class DeviceDemos:
         cameras: Sequence[str],
         device: torch.device,
         maps: Mapping[str, Projection] | None = None,
+        tasks: Sequence[str] = (),
     ) -> None:
         self.device = device
         normalizer, rows = normalizer.to(device), demos.rows()
@@ -181,13 +197,15 @@ class DeviceDemos:
             camera: (_frames(demos.features[camera], rows, device), projection.to(device))
             for camera, projection in (maps or {}).items()
         }
+        self.task = _on(_told_apart(demos, tasks), device) if tasks else None
         self.paired = 0 < int(demos.successes.sum()) < len(demos)
 
     def observe(self, row: Int[Tensor, "*n B"]) -> Observation:
         """What is seen in these rows, counted among those that the demonstrations own."""
         images = {camera: frames[row] for camera, frames in self.images.items()}
         maps = {camera: basis.of(features[row]) for camera, (features, basis) in self.maps.items()}
-        return Observation(self.state[row], self.environment_state[row], images, maps)
+        task = None if self.task is None else self.task[row]
+        return Observation(self.state[row], self.environment_state[row], images, maps, task)
 
     def place(self, samples: Samples) -> PlacedSamples:
         """The samples on the device."""
@@ -217,6 +235,17 @@ class DeviceDemos:
             valid=steps < end,
             paired=self.paired,
         )
+
+
+def told_apart(task: str, tasks: Sequence[str]) -> Float[np.ndarray, "K"]:
+    """1 at this one of the tasks, 0 at the others."""
+    return np.array([task == other for other in tasks], dtype=np.float32)
+
+
+def _told_apart(demos: DemoSet, tasks: Sequence[str]) -> Float[np.ndarray, "frames K"]:
+    """The task of each row that the demonstrations own."""
+    own = np.stack([told_apart(task, tasks) for task in demos.tasks])
+    return np.repeat(own, demos.lengths, axis=0)
 
 
 def stack_samples(draws: Sequence[Samples]) -> Samples:

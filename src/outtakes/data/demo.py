@@ -22,6 +22,8 @@ VECTORS = ("state", "environment_state", "action")
 """The numeric arrays of a `DemoSet`, by row."""
 IMAGES, FEATURES = "observation.images.", "observation.features."
 """What comes before a camera's name in the names an agent takes."""
+TASK = "task"
+"""The name by which an agent takes the instruction, a text for each row."""
 
 
 class Outcome(StrEnum):
@@ -53,6 +55,8 @@ class Demo:
     """Camera name -> (T, height, width, 3) uint8."""
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Camera name -> (T, h, w, C) float16, what frozen eyes made of its images."""
+    task: str = ""
+    """What the robot was asked to do; "" where nothing is said."""
 
     def __len__(self) -> int:
         return len(self.action)
@@ -65,6 +69,7 @@ class Demo:
         return {
             "observation.state": self.state,
             "observation.environment_state": self.environment_state,
+            TASK: np.full(len(self), self.task),
             **dict(self._seen(camera) for camera in cameras),
         }
 
@@ -221,6 +226,7 @@ class DemoSet:
             action=self.action[rows],
             images={camera: frames[rows] for camera, frames in self.images.items()},
             features={camera: maps[rows] for camera, maps in self.features.items()},
+            task=self.tasks[i] if self.tasks else "",
         )
 
     def __iter__(self) -> Iterator[Demo]:
@@ -240,6 +246,25 @@ class DemoSet:
         """Episode indices with this outcome, ascending."""
         wanted = self.successes == (outcome is Outcome.SUCCESS)
         return [int(e) for e in self.episode_indices[wanted]]
+
+    def task_of(self) -> dict[int, str]:
+        """Episode index -> what the robot was asked to do; empty where nothing is said."""
+        return dict(zip(self.episode_indices.tolist(), self.tasks, strict=False))
+
+    def by_task(self) -> dict[str, DemoSet]:
+        """Task -> its demonstrations, in the order in which they first occur; all of them as one
+        where nothing is said."""
+        if len(set(self.tasks)) < 2:
+            return {next(iter(self.tasks), ""): self}
+        members: dict[str, list[int]] = {}
+        for episode, task in self.task_of().items():
+            members.setdefault(task, []).append(episode)
+        return {task: self.subset(episodes) for task, episodes in members.items()}
+
+    def as_one_task(self) -> DemoSet:
+        """The same demonstrations, without their instructions."""
+        choices = {**self.choices, "one_task": True}
+        return replace(self, tasks=(), choices=choices, checked=True).cached_in(self.cache)
 
     def seeing(self, cameras: Collection[str]) -> DemoSet:
         """The same demonstrations, filmed by these cameras alone.

@@ -24,6 +24,8 @@ class Sizes:
     """A."""
     map_channels: int = 0
     """C, of the maps of frozen eyes; 0 when there is none."""
+    tasks: int = 0
+    """K, tasks that the policy is told apart; 0 when there is one."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Observation:
     images: Mapping[str, UInt8[Tensor, "*n B height width 3"]]
     maps: Mapping[str, Float[Tensor, "*n B h w C"]] = field(default_factory=dict)
     """Camera -> what frozen eyes see in each cell of its image, whitened."""
+
+    task: Float[Tensor, "*n B K"] | None = None
+    """1 at the task that is to be done, 0 at the others; None when there is one."""
 
     def __len__(self) -> int:
         return len(self.state)

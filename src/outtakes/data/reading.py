@@ -35,6 +35,8 @@ class Reading:
     """A label file in place of those in the dataset's folder; text becomes a path."""
     skip_bad: bool = False
     """Whether to leave corrupt episodes out instead of refusing the dataset."""
+    one_task: bool = False
+    """Whether to take all episodes for one task, whatever their instructions say."""
 
     def __post_init__(self) -> None:
         if self.labels is not None:
@@ -51,7 +53,8 @@ class Reading:
         """What shapes the rows that are read, as JSON.
 
         Choices left alone are left out, so that a new one leaves what was read before as it was.
-        `skip_bad` is never in: what it leaves out is told by the files.
+        `skip_bad` is never in: what it leaves out is told by the files. Nor is `one_task`, which
+        changes nothing of what is decoded.
         """
         chosen = {
             "state": None if self.state else False,
@@ -72,6 +75,7 @@ class Reading:
                 ("--no-state", not self.state),
                 ("--no-environment-state", not self.environment_state),
                 ("--skip-bad", self.skip_bad),
+                ("--one-task", self.one_task),
             )
             if given
         ]

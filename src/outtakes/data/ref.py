@@ -55,7 +55,8 @@ class DatasetRef:
         demos = load_whole(self.cache, self.content_hash, cameras)
         if demos is None:
             demos = self._read_again(cameras, progress)
-        return replace(demos, name=self.source, checked=True).cached_in(self.cache)
+        demos = replace(demos, name=self.source, checked=True).cached_in(self.cache)
+        return demos.as_one_task() if self.reading and self.reading.one_task else demos
 
     def _read_again(
         self, cameras: Sequence[str] | None, progress: Callable[[int, int], None] | None

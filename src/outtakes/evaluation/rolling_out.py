@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from outtakes.data.demo import TASK
 from outtakes.evaluation.controller import ROWS, ChunkController, ControllerConfig
 from outtakes.evaluation.rollouts import Rollout
 from outtakes.policy.agent import Agent
@@ -145,9 +146,10 @@ def _observe(
 def observe(
     environment: Environment, cameras: Sequence[str], image_size: int
 ) -> dict[str, np.ndarray]:
-    """What a policy is given: the low-dimensional observation and an image of each camera."""
+    """What a policy is given: the low-dimensional observation, an image of each camera, and what it
+    is asked to do."""
     images = {
         f"observation.images.{camera}": environment.render(camera, image_size, image_size)
         for camera in cameras
     }
-    return {**environment.observe(), **images}
+    return {**environment.observe(), **images, TASK: np.array(environment.task)}

@@ -10,6 +10,7 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.experiments.recipes import Recipe
 
 _NAMES_SHOWN = 8
+_UNRANKED = "; without a success of their own they cannot be ranked"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Overview:
             "chunk_seconds": recipe.policy.chunk / demos.fps,
             "replan": recipe.controller.replan,
             "tasks": len(set(demos.tasks)),
+            "by_task": counts(demos),
             "episodes": len(demos),
             "successes": len(demos.episodes(Outcome.SUCCESS)),
             "failures": len(demos.episodes(Outcome.FAILURE)),
@@ -82,12 +84,26 @@ class Overview:
             f"{facts['episodes']}: {facts['successes']} successes, {facts['failures']} failures, "
             f"{facts['tasks']} task{'s' * (facts['tasks'] != 1)}",
         )
+        if len(facts["by_task"]) > 1:
+            for task, count in facts["by_task"].items():
+                told = f"{count['successes']} successes, {count['failures']} failures"
+                yield "Task", f"{task}: {told}{'' if count['ranked'] else _UNRANKED}"
         if self.unused:
             yield "Not used", ", ".join(self.unused)
         sources = facts["outcomes_from"].items()
         yield "Outcomes", ", ".join(f"{source} ({count})" for source, count in sources)
         for episode, why in facts["skipped"].items():
             yield "Skipped", f"episode {episode}: {why}"
+
+
+def counts(demos: DemoSet) -> dict[str, dict[str, Any]]:
+    """Task -> how many successes and failures it has, and whether the failures can be ranked."""
+    found = {}
+    for task, own in demos.by_task().items():
+        successes, failures = (len(own.episodes(outcome)) for outcome in Outcome)
+        ranked = successes > 0 or failures == 0
+        found[task] = {"successes": successes, "failures": failures, "ranked": ranked}
+    return found
 
 
 def _size(size: list[int]) -> str:

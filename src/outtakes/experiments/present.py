@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from outtakes.experiments.advice import advise
 from outtakes.experiments.budgets import AT_RANDOM
 from outtakes.experiments.folder import FILMS, RETRIEVAL, Folder
 from outtakes.experiments.held_out import ActionErrors
+from outtakes.experiments.overview import counts
 from outtakes.experiments.runs import run_folder
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.attention.scoring import bias_plane
@@ -34,6 +36,7 @@ from outtakes.report.content import (
     ReportContent,
     RetrievalMap,
     RolloutVideo,
+    TaskCounts,
 )
 from outtakes.report.media import write_thumbnails, write_video
 
@@ -62,6 +65,7 @@ def present(folder: Folder) -> ReportContent:
         cards=_cards(folder),
         kendall_tau=scores.kendall_tau,
         n_successes=len(scores.successes),
+        tasks=_tasks(folder.demos),
         maps=_maps(folder),
         retrieval=_retrieval(folder),
         rollout_videos=_rollout_videos(folder),
@@ -149,6 +153,13 @@ def _error_row(folder: Folder, errors: ActionErrors, arm: str) -> ArmRow:
     )
 
 
+def _tasks(demos: DemoSet) -> list[TaskCounts]:
+    found = counts(demos)
+    if len(found) < 2:
+        return []
+    return [TaskCounts(task, own["successes"], own["failures"]) for task, own in found.items()]
+
+
 # --- failures -------------------------------------------------------------------------------------
 
 
@@ -158,7 +169,9 @@ def _cards(folder: Folder) -> list[FailureCard]:
     kept = set(folder.selection.kept)
     reasons = {choice.episode: choice.reason for choice in folder.selection.choices}
     cards = []
-    for place, failure in enumerate(folder.scores.ranked(), start=1):
+    own = folder.scores.by_task()
+    places = {f.episode: i for ranked in own.values() for i, f in enumerate(ranked, start=1)}
+    for failure in folder.scores.ranked():
         facts = folder.metadata.get(failure.episode, {})
         pictures: dict[str, Any] = {}
         if camera:
@@ -175,7 +188,10 @@ def _cards(folder: Folder) -> list[FailureCard]:
         if camera and failure.nearest_success is not None:
             nearest = demos[row[failure.nearest_success]].images[camera]
             pictures["nearest_video"] = _video(folder, failure.nearest_success, nearest)
-        cards.append(_card(demos.fps, place, failure, kept, reasons, facts, pictures))
+        task = failure.task if len(own) > 1 else ""
+        place = places[failure.episode]
+        card = _card(demos.fps, place, failure, kept, reasons, facts, pictures)
+        cards.append(replace(card, task=task))
     return cards
 
 

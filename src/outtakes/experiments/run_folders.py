@@ -176,6 +176,13 @@ def check_fits(checkpoint: Checkpoint, run: Path, environment: str) -> None:
     scene.reset(scene.sample_initial_state(np.random.default_rng(0)))
     offered = tuple(len(vector) for vector in scene.observe().values())
     config, sizes = checkpoint.config, checkpoint.sizes
+    if checkpoint.tasks and scene.task not in checkpoint.tasks:
+        raise CheckpointError(
+            f"the policy was trained on {', '.join(map(repr, checkpoint.tasks))}; {environment} "
+            f"asks for {scene.task!r}",
+            where=run,
+            remedy="evaluate it on a task that it was trained on",
+        )
     # What stands in place of object poses is made from pictures.
     expected = (sizes.state, 0 if config.eyes else sizes.environment_state)
     missing = set(config.views) - set(scene.cameras)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from outtakes.data.batches import told_apart
+from outtakes.data.demo import TASK
 from outtakes.data.normalize import Moments, Normalizer
 from outtakes.data.observation import Observation
 from outtakes.errors import ConfigError
@@ -23,13 +25,21 @@ class Agent:
         policy: the trained policy.
         normalizer: moments of the data it was trained on.
         sight: its frozen eyes; None when it has none.
+        tasks: those that it is told apart; none when empty.
     """
 
-    def __init__(self, policy: Policy, normalizer: Normalizer, sight: Sight | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        normalizer: Normalizer,
+        sight: Sight | None = None,
+        tasks: Sequence[str] = (),
+    ) -> None:
         self.policy = policy.eval()
         self.device = policy.device
         self.normalizer = normalizer.to(self.device)
         self.gaze = None if sight is None else Gaze(sight, self.device)
+        self.tasks = tuple(tasks)
 
     @property
     def chunk(self) -> int:
@@ -58,22 +68,34 @@ class Agent:
 
         Args:
             raw: LeRobot feature name -> (B, ...) array: `observation.state`,
-                `observation.environment_state` and uint8 `observation.images.<camera>`; or what
-                `look` makes of it.
+                `observation.environment_state` and uint8 `observation.images.<camera>`, or what
+                `look` makes of it; and `task`, texts, where it is told several apart.
 
         Raises:
             CheckpointError: when the weights of its eyes that can be had are others.
-            ConfigError: when a feature is missing, or has another size than in the training data.
+            ConfigError: when a feature is missing, or has another size than in the training data,
+                or a task is none of those it was trained on.
         """
+        task = self._task(raw) if self.tasks else None
         state = self._vector(raw, "observation.state", self.normalizer.state)
         images = {camera: self._image(raw, camera) for camera in self.policy.config.cameras}
         moments = self.normalizer.environment_state
         if self.gaze is None:
             seen = self._vector(raw, "observation.environment_state", moments)
-            return Observation(state, seen, images)
+            return Observation(state, seen, images, task=task)
         features, sight = self.gaze.features(raw), self.gaze.sight
         seen = moments.standardise(sight.vector(features))
-        return Observation(state, seen, images, sight.cells(features))
+        return Observation(state, seen, images, sight.cells(features), task)
+
+    def _task(self, raw: Mapping[str, np.ndarray]) -> Tensor:
+        told = np.asarray(raw.get(TASK, np.full(len(raw["observation.state"]), ""))).tolist()
+        if unknown := set(told).difference(self.tasks):
+            raise ConfigError(
+                f"the task {min(unknown)!r} is none that the policy was trained on",
+                remedy=f"ask for one of {', '.join(map(repr, self.tasks))}",
+            )
+        rows = np.stack([told_apart(task, self.tasks) for task in told])
+        return torch.from_numpy(rows).to(self.device)
 
     def _image(self, raw: Mapping[str, np.ndarray], camera: str) -> Tensor:
         name = f"observation.images.{camera}"

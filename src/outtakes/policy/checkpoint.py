@@ -8,8 +8,8 @@ See `docs/formats.md`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,8 @@ class Checkpoint:
     """Git commit of the code, or its version."""
     tensors: Mapping[str, Tensor]
     """Name -> tensor, on the CPU."""
+    tasks: tuple[str, ...] = ()
+    """The tasks that it was told apart; empty when there was one."""
 
     def owned(self, owner: str) -> dict[str, Tensor]:
         """The tensors of one owner, with the owner's prefix taken off."""
@@ -106,6 +108,36 @@ class Checkpoint:
             found.append(f"episode {episode} a {Outcome.of(success)} then, not now")
         return found
 
+    def of_demonstrations(self, episodes: Collection[int]) -> Checkpoint:
+        """What it learnt of some of its demonstrations: their rows of every table that has one for
+        each, and the successes among them to be steered by. It cannot go on training.
+
+        Args:
+            episodes: episode indices; those that it was not trained on are left out.
+        """
+        places = [i for i, episode in enumerate(self.episodes) if episode in episodes]
+        groups = self.config.build(self.sizes).groups()
+        rowwise = {name for group in groups if group.rowwise for name in group.names}
+        tables = {f"{owner}.{name}" for owner in ("policy", "ema") for name in rowwise}
+        remembered = self.tensors.get("memory.episodes")
+        kept = None
+        if remembered is not None:
+            kept = [i for i, episode in enumerate(remembered.tolist()) if episode in episodes]
+        return replace(
+            self,
+            sizes=replace(self.sizes, demos=len(places)),
+            episodes=tuple(self.episodes[i] for i in places),
+            successes=tuple(self.successes[i] for i in places),
+            tensors={
+                name: tensor[places]
+                if name in tables
+                else tensor[kept]
+                if kept is not None and name.startswith("memory.")
+                else tensor
+                for name, tensor in self.tensors.items()
+            },
+        )
+
     def normalizer(self) -> Normalizer:
         """Moments of the training data."""
         return Normalizer.from_tensors(self.owned("normalizer"))
@@ -118,7 +150,7 @@ class Checkpoint:
         """
         policy = self.policy(device)
         policy.remember({name: t.to(device) for name, t in self.owned("memory").items()})
-        return Agent(policy, self.normalizer(), self.sight())
+        return Agent(policy, self.normalizer(), self.sight(), self.tasks)
 
     def sight(self) -> Sight | None:
         """Its frozen eyes, fitted to the training data; None when it has none.
@@ -144,6 +176,7 @@ class Checkpoint:
             "successes": self.successes,
             "training": self.training,
             "commit": self.commit,
+            **({"tasks": self.tasks} if self.tasks else {}),
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         header = {"outtakes": json.dumps(meta, sort_keys=True)}
@@ -207,6 +240,7 @@ def _parse(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint
         training=meta["training"],
         commit=str(meta["commit"]),
         tensors=tensors,
+        tasks=tuple(str(task) for task in meta.get("tasks", ())),
     )
 
 

@@ -143,17 +143,16 @@ def combine(scores: Sequence[Scores], weights: Sequence[float]) -> Scores:
                 where=first.dataset,
                 remedy="rank by both from the same dataset and from runs of the same episodes",
             )
-    total = sum(
-        weight * ranks(_from_useful(own)) for own, weight in zip(scores, weights, strict=True)
-    )
+    total = sum(weight * _places(own) for own, weight in zip(scores, weights, strict=True))
     values = total / np.abs(weights).sum()
     return Scores(
         measure=_measure([own.measure for own in scores], weights),
         dataset=first.dataset,
         content_hash=first.content_hash,
         successes=first.successes,
+        unranked=first.unranked,
         failures=[
-            FailureScore(failure.episode, {0: float(value)})
+            FailureScore(failure.episode, {0: float(value)}, task=failure.task)
             for failure, value in zip(first.failures, values, strict=True)
         ],
     )
@@ -163,10 +162,15 @@ def _of_what(scores: Scores) -> tuple[list[int], list[int]]:
     return sorted(scores.successes), [failure.episode for failure in scores.failures]
 
 
-def _from_useful(scores: Scores) -> np.ndarray:
-    """(F,) small for what is expected to teach most."""
+def _places(scores: Scores) -> np.ndarray:
+    """(F,) rank of each failure within its task, 1 for what is expected to teach most."""
     sign = 1 if scores.measure.useful is End.LOW else -1
-    return sign * np.array([failure.mean for failure in scores.failures])
+    values = sign * np.array([failure.mean for failure in scores.failures])
+    tasks = np.array([failure.task for failure in scores.failures])
+    places = np.zeros(len(values))
+    for task in scores.tasks:
+        places[tasks == task] = ranks(values[tasks == task])
+    return places
 
 
 def _measure(measures: Sequence[Measure], weights: Sequence[float]) -> Measure:

@@ -100,7 +100,9 @@ class _Gradient:
     def __init__(self, policy: Policy, run: Checkpoint, demos: DemoSet, frames: int) -> None:
         self.policy, self.seed, self.frames = policy, run.seed, frames
         self.lengths = demos.lengths
-        self.data = DeviceDemos(demos, run.normalizer(), policy.config.cameras, policy.device)
+        self.data = DeviceDemos(
+            demos, run.normalizer(), policy.config.cameras, policy.device, tasks=run.tasks
+        )
         self.parameters = [p for p in policy.parameters() if p.requires_grad]
 
     def of(self, demo: int) -> Float[Tensor, "parameters"]:

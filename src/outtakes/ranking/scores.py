@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from outtakes.files import Location, load_json, write_json
 from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, End, Measure
 from outtakes.ranking.ranker import Plane, Ranker, RunScores
+from outtakes.ranking.within_tasks import comparable, join, unranked
 
 if TYPE_CHECKING:
     from outtakes.policy.checkpoint import Checkpoint
@@ -27,6 +28,8 @@ class FailureScore:
 
     episode: int
     """Episode index in the dataset."""
+    task: str = field(default="", kw_only=True)
+    """What the robot was asked to do; "" where nothing is said."""
     per_seed: Mapping[int, float]
     """Training seed -> score, in the measure's unit."""
     over_time: Sequence[float] = ()
@@ -66,6 +69,8 @@ class Scores:
     """Mean rank agreement of all pairs of seeds, in [-1, 1]; None with a single seed."""
     plane: Plane | None = None
     """The demonstrations as the first seed's run sees them, if the measure shows that."""
+    unranked: Sequence[int] = ()
+    """Episode indices of failures whose task has no success to compare them with."""
 
     def __post_init__(self) -> None:
         seeds = {tuple(sorted(f.per_seed)) for f in self.failures}
@@ -89,32 +94,59 @@ class Scores:
         return sorted(self.failures[0].per_seed)
 
     @property
+    def tasks(self) -> list[str]:
+        """The tasks of the failures, in the order in which they first occur."""
+        return list(dict.fromkeys(failure.task for failure in self.failures))
+
+    @property
     def outcomes(self) -> dict[int, bool]:
-        """Episode index -> success, of every episode that was compared."""
-        failures = {failure.episode: False for failure in self.failures}
+        """Episode index -> success, of every episode that was looked at."""
+        failures = dict.fromkeys([*(f.episode for f in self.failures), *self.unranked], False)
         return {**dict.fromkeys(self.successes, True), **failures}
 
     def ranked(self) -> list[FailureScore]:
-        """The failures, those expected to teach most first; ties go by episode index."""
+        """The failures, those expected to teach most first; ties go by episode index.
+
+        Scores of different tasks are not to be compared, so those of several tasks are ordered by
+        the share of their own task's failures that they rank behind: the first n of the ranking are
+        the first of each task, as many as its share of the failures.
+        """
+        placed = [
+            ((place + 0.5) / len(own), failure)
+            for own in self.by_task().values()
+            for place, failure in enumerate(own)
+        ]
+        return [failure for _, failure in sorted(placed, key=lambda p: (p[0], p[1].episode))]
+
+    def by_task(self) -> dict[str, list[FailureScore]]:
+        """Task -> its failures, those expected to teach most first; ties go by episode index."""
         sign = 1 if self.measure.useful is End.LOW else -1
-        return sorted(self.failures, key=lambda f: (sign * f.mean, f.episode))
+        ordered = sorted(self.failures, key=lambda f: (sign * f.mean, f.episode))
+        return {task: [f for f in ordered if f.task == task] for task in self.tasks}
 
     @staticmethod
-    def of(measure: Measure, runs: Sequence[RunScores], dataset: str, content_hash: str) -> Scores:
-        """The average over training seeds, and the agreement between them.
+    def of(
+        measure: Measure,
+        runs: Sequence[RunScores],
+        dataset: str,
+        content_hash: str,
+        tasks: Mapping[int, str] | None = None,
+    ) -> Scores:
+        """The average over training seeds, and the agreement between them, within tasks.
 
         Raises:
             ArtifactError: when runs scored different episodes, or one seed appears twice.
         """
         _check_alike(runs, dataset)
         values = np.stack([run.values for run in runs])
+        own = [(tasks or {}).get(episode, "") for episode in runs[0].failures]
         return Scores(
             measure=measure,
             dataset=dataset,
             content_hash=content_hash,
             successes=list(runs[0].successes),
-            failures=[_failure_score(runs, i) for i in range(len(runs[0].failures))],
-            kendall_tau=kendall_tau(values) if len(runs) > 1 else None,
+            failures=[_failure_score(runs, i, task) for i, task in enumerate(own)],
+            kendall_tau=_agreement(values, own) if len(runs) > 1 else None,
             plane=runs[0].plane,
         )
 
@@ -126,6 +158,7 @@ class Scores:
             "content_hash": self.content_hash,
             "successes": list(self.successes),
             "kendall_tau": self.kendall_tau,
+            "unranked": list(self.unranked),
             "failures": [self._entry(failure) for failure in self.failures],
             "plane": None
             if self.plane is None
@@ -137,6 +170,7 @@ class Scores:
         of_each = {"per_success": failure.mean / len(self.successes)} if self.measure.summed else {}
         return {
             "episode": failure.episode,
+            "task": failure.task,
             "score": failure.mean,
             **of_each,
             "standard_error": failure.standard_error,
@@ -163,6 +197,7 @@ def _parse(content: Mapping[str, Any]) -> Scores:
     failures = [
         FailureScore(
             episode=int(f["episode"]),
+            task=f.get("task", ""),
             per_seed={int(seed): float(k) for seed, k in f["per_seed"].items()},
             over_time=[float(k) for k in f["over_time"]],
             nearest_success=_optional(int, f["nearest_success"]),
@@ -177,6 +212,7 @@ def _parse(content: Mapping[str, Any]) -> Scores:
         content_hash=content["content_hash"],
         successes=[int(episode) for episode in content["successes"]],
         failures=failures,
+        unranked=[int(episode) for episode in content.get("unranked", ())],
         kendall_tau=content["kendall_tau"],
         plane=None
         if plane is None
@@ -212,16 +248,37 @@ def rank(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scores:
-    """Score every failure, and average over the runs; see `Ranker.score_all`.
+    """Score every failure within its task, and average over the runs; see `Ranker.score_all`.
 
     Raises:
         ArtifactError: when runs scored different episodes, or one seed appears twice.
         CheckpointError: when a run is of another kind or of other data.
         ConfigError: when there is no run, and one is needed.
-        DatasetError: when there is no success or no failure.
+        DatasetError: when there is no success or no failure, or no task that has both.
     """
-    scored = ranker.score_all(runs, demos, device=device, progress=progress)
-    return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
+    tasks = comparable(demos)
+    if len(tasks) == 1:
+        scored = ranker.score_all(runs, tasks[0], device=device, progress=progress)
+    else:
+        scored = _rank_within(ranker, list(runs), tasks, device, progress)
+    scores = Scores.of(ranker.measure, scored, demos.name, demos.content_hash, demos.task_of())
+    return replace(scores, unranked=unranked(demos))
+
+
+def _rank_within(
+    ranker: Ranker,
+    runs: Sequence[Checkpoint],
+    tasks: Sequence[DemoSet],
+    device: str,
+    progress: Progress | None,
+) -> list[RunScores]:
+    """What each run says of the failures of all tasks, each by what it learnt of that task."""
+    of_tasks = []
+    for own in tasks:
+        seen = set(own.episode_indices.tolist())
+        learnt = [run.of_demonstrations(seen) for run in runs]
+        of_tasks.append(ranker.score_all(learnt, own, device=device, progress=progress))
+    return [join(of_run) for of_run in zip(*of_tasks, strict=True)]
 
 
 # --- averaging over seeds -------------------------------------------------------------------------
@@ -239,13 +296,14 @@ def _check_alike(runs: Sequence[RunScores], dataset: str) -> None:
         )
 
 
-def _failure_score(runs: Sequence[RunScores], i: int) -> FailureScore:
+def _failure_score(runs: Sequence[RunScores], i: int, task: str) -> FailureScore:
     """Failure i averaged over runs; row by row, so that no second (F, S) array is made."""
     distances = [run.distances[i] for run in runs if run.distances is not None]
     curves = [run.over_time[i] for run in runs if len(run.over_time)]
     errors = [run.standard_errors[i] for run in runs if run.standard_errors is not None]
     return FailureScore(
         episode=runs[0].failures[i],
+        task=task,
         per_seed={run.seed: float(run.values[i]) for run in runs},
         over_time=[float(v) for v in _between_known(_mean_of_known(curves))] if curves else [],
         nearest_success=_nearest(runs[0].successes, distances) if distances else None,
@@ -272,6 +330,13 @@ def _between_known(values: np.ndarray) -> np.ndarray:
     if not len(known):
         return values
     return np.interp(np.arange(len(values)), known, values[known])
+
+
+def _agreement(values: np.ndarray, tasks: Sequence[str]) -> float:
+    """Kendall's τ between seeds of (n, items), over the pairs of items of one task."""
+    own = [np.flatnonzero(np.array(tasks) == task) for task in dict.fromkeys(tasks)]
+    pairs = [max(len(items) * (len(items) - 1), 1) for items in own]
+    return float(np.average([kendall_tau(values[:, items]) for items in own], weights=pairs))
 
 
 def kendall_tau(rankings: np.ndarray) -> float:

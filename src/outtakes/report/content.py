@@ -114,12 +114,22 @@ class RetrievalMap:
 
 
 @dataclass(frozen=True)
+class TaskCounts:
+    """One of several tasks of a dataset."""
+
+    task: str
+    """What the robot was asked to do."""
+    successes: int
+    failures: int
+
+
+@dataclass(frozen=True)
 class FailureCard:
     """One failed demonstration."""
 
     episode: int
     rank: int
-    """Place in the ranking, from 1."""
+    """Place in the ranking of its task, from 1."""
     score: float
     """In the measure's unit."""
     per_seed: Mapping[int, float]
@@ -142,6 +152,8 @@ class FailureCard:
     """mp4 of the nearest success."""
     thumbnails: Sequence[Path] = ()
     """A few frames of the failure, first to last."""
+    task: str = ""
+    """What the robot was asked to do, where there are several tasks."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +202,8 @@ class ReportContent:
     """In the order of their ranking."""
     kendall_tau: float | None
     n_successes: int
+    tasks: Sequence[TaskCounts]
+    """Empty where there is one."""
     maps: Sequence[DemonstrationMap]
     retrieval: RetrievalMap | None
     rollout_videos: Sequence[RolloutVideo]

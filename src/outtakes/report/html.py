@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from outtakes.errors import ArtifactError
 from outtakes.files import write_atomically
 from outtakes.report.cards import Link, Video, card_views, video_view
-from outtakes.report.content import ReportContent, RolloutVideo
+from outtakes.report.content import FailureCard, ReportContent, RolloutVideo, TaskCounts
 from outtakes.report.figures import (
     Shading,
     correlation_plot,
@@ -100,7 +100,7 @@ def _render(content: ReportContent, link: Link) -> str:
         kept=sum(card.kept for card in content.cards),
         forest=forest(content) if content.arms else None,
         curves=curves_plot(content.curves) if content.curves else None,
-        ranking=ranking_plot(content.cards, shading, measure) if content.cards else None,
+        rankings=_rankings(content),
         maps=[map_plot(m, shading, content.cards, measure) for m in content.maps if m.points],
         retrieval=_retrieval(content, link, shading),
         cards=card_views(content.cards, shading, link),
@@ -109,6 +109,18 @@ def _render(content: ReportContent, link: Link) -> str:
         correlation=_correlation(content),
         shading=shading,
     )
+
+
+def _rankings(content: ReportContent) -> list[tuple[TaskCounts | None, Plot]]:
+    """The ranking of each task, with the task where there are several."""
+    groups: list[tuple[TaskCounts | None, list[FailureCard]]] = [
+        (task, [card for card in content.cards if card.task == task.task]) for task in content.tasks
+    ]
+    return [
+        (task, ranking_plot(own, Shading(own), content.ranked_by))
+        for task, own in groups or [(None, list(content.cards))]
+        if own
+    ]
 
 
 def _retrieval(content: ReportContent, link: Link, shading: Shading) -> Plot | None:

@@ -160,14 +160,17 @@ def select(
         first = {"best": 0, "low": 0, "mid": middle, "high": last, "worst": last}[keep]
         chosen = order[first : first + count]
     choices = [Choice(episode, True, "success") for episode in successes]
-    for place, failure in enumerate(scores.ranked(), start=1):
-        kept = failure.episode in chosen
-        reason = (
-            f"failure, rank {place} of {len(ranked)} by {scores.measure.name} "
-            f"({scores.measure.of(failure.mean)}), {'' if kept else 'not '}among the {len(chosen)} "
-            f"{RULES[keep]}"
-        )
-        choices.append(Choice(failure.episode, kept, reason))
+    choices += [Choice(e, False, "failure, of a task without successes") for e in scores.unranked]
+    for task, own in scores.by_task().items():
+        of_task = f" for {task!r}" if len(scores.tasks) > 1 else ""
+        for place, failure in enumerate(own, start=1):
+            kept = failure.episode in chosen
+            reason = (
+                f"failure, rank {place} of {len(own)} by {scores.measure.name} "
+                f"({scores.measure.of(failure.mean)}){of_task}, {'' if kept else 'not '}among the "
+                f"{len(chosen)} {RULES[keep]}"
+            )
+            choices.append(Choice(failure.episode, kept, reason))
     choices.sort(key=lambda choice: choice.episode)
     return Selection(scores.dataset, scores.content_hash, keep, choices)
 

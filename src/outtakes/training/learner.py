@@ -53,12 +53,15 @@ class Learner:
         self.config, self.seeds, self.device = config, tuple(seeds), device
         self.sight = start[0].sight() if start else _sight_of(policy, demos)
         self.demos = demos = demos if self.sight is None else self.sight.seen(demos)
+        tasks = list(demos.by_task())
+        self.tasks = tuple(tasks) if len(tasks) > 1 else ()
         self.sizes = Sizes(
             len(demos),
             demos.state.shape[1],
             demos.environment_state.shape[1],
             demos.action.shape[1],
             0 if policy.eyes is None else policy.eyes.map_channels,
+            len(self.tasks),
         )
         self.policies = [self._fresh_policy(seed) for seed in seeds]
         for own, before in zip(self.policies, start, strict=False):
@@ -66,7 +69,7 @@ class Learner:
         # Runs of all seeds that started one experiment have one normaliser.
         self.normalizer = start[0].normalizer() if start else Normalizer.of(demos)
         maps = {} if self.sight is None else self.sight.maps
-        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device, maps)
+        self.data = DeviceDemos(demos, self.normalizer, policy.cameras, device, maps, self.tasks)
         self.samplers = [
             Sampler(
                 demos,

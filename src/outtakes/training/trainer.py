@@ -178,6 +178,7 @@ def _checkpoint(learner: Learner, policy: int, origin: str) -> Checkpoint:
         successes=tuple(bool(s) for s in demos.successes),
         training={**asdict(learner.config), "start": origin},
         commit=version.commit(),
+        tasks=learner.tasks,
         tensors=learner.tensors(policy),
     )
 

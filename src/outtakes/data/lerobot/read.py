@@ -80,7 +80,8 @@ def read_dataset(
         demos = frames.load_cache(folder)
     if not reading.skip_bad:
         _check_whole(demos, Path(path))
-    return replace(demos, name=str(path), checked=True).cached_in(folder)
+    demos = replace(demos, name=str(path), checked=True).cached_in(folder)
+    return demos.as_one_task() if reading.one_task else demos
 
 
 def _check_whole(demos: DemoSet, path: Path) -> None:

@@ -283,9 +283,11 @@ class ActPolicy(TransformerPolicy):
         """First-observation embeddings, PBs and episode indices of the successes (Sec. 3.3)."""
         if self.bias is None:
             return {}
-        embeddings = [self.embed(first) for first in successes.first]
+        seen = [(self.embed(first), first.task) for first in successes.first]
+        tasks = [task.argmax(-1) for _, task in seen if task is not None]
         return {
-            "embeddings": torch.cat(embeddings) if embeddings else torch.zeros(0, 1),
+            **({"tasks": torch.cat(tasks)} if tasks else {}),
+            "embeddings": torch.cat([own for own, _ in seen]) if seen else torch.zeros(0, 1),
             "biases": self.bias.rows(successes.rows),
             "episodes": successes.episodes,
         }
@@ -305,7 +307,9 @@ class ActPolicy(TransformerPolicy):
             return super().begin(first, steering)
         if steering == "mean-of-all":
             return Steering(self.bias.mean().expand(len(first), -1, -1), np.full(len(first), -1))
-        bias, nearest = self.bank.steer(self.embed(first), steering or self.config.steerings[0])
+        tasks = None if first.task is None else first.task.argmax(-1)
+        wanted = steering or self.config.steerings[0]
+        bias, nearest = self.bank.steer(self.embed(first), wanted, tasks)
         return Steering(bias, nearest.cpu().numpy())
 
     def act(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from outtakes.errors import CheckpointError, UnknownName
-from outtakes.shapes import Float, Int
+from outtakes.shapes import Bool, Float, Int
 
 STEERINGS = ("nearest", "mean", "zero", "mean-of-all")
 """Ways to choose the PB at run time; the paper's first."""
@@ -28,6 +28,8 @@ class Bank:
     biases: Float[Tensor, "S L P"]
     episodes: Int[Tensor, "S"]
     """Episode index of each success in its dataset."""
+    tasks: Int[Tensor, "S"] | None = None
+    """Task of each success; None when there is one."""
 
     def __post_init__(self) -> None:
         if len(self.embeddings) == 0:
@@ -53,19 +55,32 @@ class Bank:
         found = (asked @ own.transpose(0, 1)).topk(min(count, available) if count else available)
         return found.indices.to(embedding.device)
 
+    def _of(self, chosen: Bool[Tensor, "S"]) -> Bank:
+        return Bank(self.embeddings[chosen], self.biases[chosen], self.episodes[chosen])
+
     def steer(
-        self, embedding: Float[Tensor, "B K"], steering: str
+        self, embedding: Float[Tensor, "B K"], steering: str, tasks: Int[Tensor, "B"] | None = None
     ) -> tuple[Float[Tensor, "B L P"], Int[Tensor, "B"]]:
         """The PB for each query, and the episode index of its nearest success, -1 with "zero".
 
         Args:
             embedding: of each query.
+            tasks: of each query, where there are several: successes of other tasks are not looked
+                at.
             steering: "nearest", the PB of the nearest success, as in the paper; "nearest-<n>", the
                 mean over so many; "mean", over all; or "zero", no PB at all.
 
         Raises:
+            CheckpointError: when there is no success of a task.
             UnknownName: when it is none of these.
         """
+        if tasks is not None and self.tasks is not None:
+            biases = self.biases.new_zeros(len(embedding), *self.biases.shape[1:])
+            episodes = self.episodes.new_zeros(len(embedding))
+            for task in tasks.unique():
+                asked, own = tasks == task, self._of(self.tasks == task)
+                biases[asked], episodes[asked] = own.steer(embedding[asked], steering)
+            return biases, episodes
         if steering == "zero":
             biases = self.biases.new_zeros(len(embedding), *self.biases.shape[1:])
             return biases, torch.full_like(self.episodes[:1], -1).expand(len(embedding))

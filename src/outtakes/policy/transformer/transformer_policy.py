@@ -101,6 +101,7 @@ class TransformerPolicy(Policy):
 
     state: nn.Linear | None
     environment_state: nn.Linear | None
+    task: nn.Linear | None
     vector_positions: nn.Parameter
     backbone: ResNet18 | None
     image: nn.Conv2d | None
@@ -123,6 +124,8 @@ class TransformerPolicy(Policy):
         self.environment_state = (
             nn.Linear(sizes.environment_state, width) if sizes.environment_state else None
         )
+        # Of what is 1 at one place alone a learnt embedding.
+        self.task = nn.Linear(sizes.tasks, width, bias=False) if sizes.tasks else None
 
     def _build_eyes(self, others: int = 0) -> None:
         """Make positions of the vectors, and what looks through the cameras.
@@ -131,7 +134,8 @@ class TransformerPolicy(Policy):
             others: tokens before those of the observation.
         """
         config = self.shape
-        vectors = others + sum(m is not None for m in (self.state, self.environment_state))
+        observed = (self.state, self.environment_state, self.task)
+        vectors = others + sum(module is not None for module in observed)
         self.vector_positions = nn.Parameter(torch.randn(vectors, config.width))
         self.backbone = ResNet18(config.backbone_weights) if config.cameras else None
         self.image = nn.Conv2d(FEATURES, config.width, 1) if config.cameras else None
@@ -145,6 +149,8 @@ class TransformerPolicy(Policy):
             tokens.append(self.state(observation.state))
         if self.environment_state is not None:
             tokens.append(self.environment_state(observation.environment_state))
+        if self.task is not None:
+            tokens.append(self.task(observation.task))
         return tokens
 
     def encode_tokens(
