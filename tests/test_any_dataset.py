@@ -14,6 +14,8 @@ import pytest
 
 from outtakes.evaluation.recommendation import Recommendation
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.ranking.scores import Scores
+from outtakes.selection.select import Selection
 from tests.commands import done, fingerprint, in_own_process, refused
 from tests.data.lerobot.test_skip_bad import spoil_action
 from tests.data.lerobot.varied import LENGTHS, Camera, Robot, record
@@ -86,6 +88,7 @@ def test_a_dataset_of_others_is_trained_on(
     content = json.loads(called.out)
     chunk = CHUNKS[robot.fps]
     assert content["settings"].pop("eyes").startswith("frozen ") == bool(robot.cameras)
+    assert list(content["settings"].pop("by_task")) == list(robot.tasks)
     assert content["settings"] == {
         "cameras": {
             feature.removeprefix("observation.").removeprefix("images."): {
@@ -139,6 +142,7 @@ def test_the_settings_are_shown_to_people(arms: Path, tmp_path: Path) -> None:
         "Rate      50 frames a second",
         "Chunk     24 steps, 0.48 s",
         "Episodes  6: 3 successes, 3 failures, 3 tasks",
+        *(f"Task      {task}: 1 successes, 1 failures" for task in ("fold", "unfold", "put away")),
         "Outcomes  next.success (6)",
     ]
 
@@ -160,7 +164,7 @@ def test_every_choice_can_be_overruled(arms: Path, tmp_path: Path) -> None:
 
 
 def test_the_report_and_the_command_it_gives_read_the_same_data(arms: Path, tmp_path: Path) -> None:
-    flags = ("--cameras", "--image-size", "40", "--outcome-from", "next.success:0.5")
+    flags = ("--cameras", "--image-size", "40", "--outcome-from", "next.success:0.5", "--one-task")
     called = done("triage", arms, *SHORT, "--count", "1", *flags, "--out", tmp_path, "--json")
     assert set(json.loads(called.out)["kept"]) > {0, 2, 4}
     done("report", tmp_path)
@@ -168,6 +172,34 @@ def test_the_report_and_the_command_it_gives_read_the_same_data(arms: Path, tmp_
     _, *words = shlex.split(train.line)
     assert words[0] == "train"
     done(*words)
+
+
+def test_each_task_is_looked_at_by_itself(tmp_path: Path) -> None:
+    robot = Robot(tasks=("fold", "fold", "put away", "put away"), lengths=(24, 25, 26) * 4)
+    root, out = record(tmp_path / "theirs", robot), tmp_path / "out"
+    called = done("triage", root, *SHORT, "--count", "2", "--out", out)
+    for task in ("fold", "put away"):
+        assert f"Task      {task}: 3 successes, 3 failures" in called.err
+    of_task = {episode: episode // 2 % 2 for episode in range(12)}
+    scores = Scores.load(out / "scores.json")
+    for failure in scores.failures:
+        assert failure.nearest_success is not None
+        assert of_task[failure.nearest_success] == of_task[failure.episode]
+    kept = Selection.load(out / "selection.json").kept
+    assert sorted(of_task[e] for e in kept if e % 2) == [0, 1]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    section = page[page.index('id="tasks"') :]
+    assert section.index("3 successes, 3 failures") < section.index('id="ranking"')
+    assert section.index("<h3>fold</h3>") < section.index("<h3>put away</h3>")
+    told = done("rank", root, "--by", "length", "--out", out / "length.json").out.splitlines()
+    assert [line for line in told if line.endswith(":")] == ["fold:", "put away:"]
+    *_, train = Recommendation.load(out / "recommendation.json").commands
+    done(*shlex.split(train.line)[1:])
+
+
+def test_a_task_with_a_single_success_is_not_held_out(arms: Path, tmp_path: Path) -> None:
+    told = refused("triage", arms, *SHORT, "--cameras", "--out", tmp_path / "out")
+    assert "0 successes are too few to hold some out" in told and "--one-task" in told
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from outtakes.errors import ConfigError
 from outtakes.evaluation.foresight import Foretold
 from outtakes.evaluation.learning_curves import Budgets
 from outtakes.experiments.arm import Arm
@@ -36,18 +35,13 @@ def held_out_curves(
         stops: arm -> steps, ascending, at which to measure.
 
     Raises:
-        ConfigError: when there are too few successes to hold some out.
+        DatasetError: when there are too few successes to hold some out.
     """
-    if len(cell.successes) < FOLDS:
-        raise ConfigError(
-            f"{len(cell.successes)} successes are too few to hold some out",
-            remedy=f"take at least {FOLDS}",
-        )
     seeds = cell.lab.recipe.seeds[:1]
     jobs = [
         replace(job, stops=stops[arm.name], held_out=tuple(fold))
         for arm in arms
-        for i, fold in enumerate(folds(cell.successes))
+        for i, fold in enumerate(folds(cell.demos))
         for job in jobs_of(cell.lab, [_without(arm, fold, i, stops)], seeds, cell.demos)
     ]
     found = held_out_recorded(cell.lab, jobs)

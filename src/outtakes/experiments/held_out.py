@@ -5,13 +5,16 @@ A policy can imitate held-out successes better and still succeed less often.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from outtakes.data.demo import DemoSet, Outcome
+from outtakes.errors import DatasetError
 from outtakes.evaluation.statistics import Difference, holm, mean_difference
 from outtakes.files import load_json, write_json
 
@@ -62,10 +65,29 @@ class ActionErrors:
         return load_json(path, _KIND, _VERSION, _parse, remedy="triage again")
 
 
-def folds(successes: Sequence[int]) -> list[list[int]]:
-    """Successes in parts of about one size, shuffled."""
-    order = np.random.default_rng(0).permutation(successes)
-    return [sorted(int(e) for e in order[i::FOLDS]) for i in range(FOLDS)]
+def folds(demos: DemoSet) -> list[list[int]]:
+    """Successes in parts of about one size, shuffled.
+
+    Where there are several tasks each is spread over the parts, and the only success of a task is
+    never held out: nothing would be left to learn the task from.
+
+    Raises:
+        DatasetError: when there are too few.
+    """
+    remedy = f"record at least {FOLDS} successes"
+    order = np.random.default_rng(0).permutation(demos.episodes(Outcome.SUCCESS)).tolist()
+    if len(set(demos.tasks)) > 1:
+        remedy += ", and two of a task; or take all episodes for one task with --one-task"
+        task = demos.task_of()
+        many = Counter(task[episode] for episode in order)
+        order = sorted((e for e in order if many[task[e]] > 1), key=lambda e: task[e])
+    if len(order) < FOLDS:
+        raise DatasetError(
+            f"{len(order)} successes are too few to hold some out",
+            where=demos.name,
+            remedy=remedy,
+        )
+    return [sorted(order[i::FOLDS]) for i in range(FOLDS)]
 
 
 def _parse(content: Mapping[str, Any]) -> ActionErrors:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.errors import ConfigError, DatasetError
+from outtakes.errors import ConfigError
 from outtakes.experiments.advice import chosen_option, everything
 from outtakes.experiments.arm import Arm, act_arm, bias_arm
 from outtakes.experiments.datasets import check_both_outcomes
@@ -59,12 +59,7 @@ def triage(
             "--keep below and --threshold belong together",
             remedy="give both, or neither",
         )
-    if len(successes) < FOLDS:
-        raise DatasetError(
-            f"{len(successes)} successes are too few to hold some out",
-            where=demos.name,
-            remedy=f"record at least {FOLDS} successes",
-        )
+    parts = folds(demos)
     if eyes := lab.recipe.policy.eyes:
         demos = look(demos, eyes, device=lab.device, progress=lab.progress)
     jobs = ranking_jobs(lab, demos, rankers)
@@ -87,7 +82,7 @@ def triage(
         )
     selection.save(lab.out / SELECTION)
     later = _on_one_clock(lab, len(jobs), total)
-    errors = cross_validate(later, demos, scores, selection)
+    errors = cross_validate(later, demos, scores, selection, parts)
     errors.save(lab.out / ACTION_ERRORS)
     return selection
 
@@ -110,7 +105,7 @@ def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]
     seeds = lab.recipe.seeds
     jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers), seeds, demos)
     if any(part.ranker.measure.needs is Needs.HELD_OUT for part in rankers):
-        parts = folds(demos.episodes(Outcome.SUCCESS))
+        parts = folds(demos)
         for place, seed in enumerate(seeds):
             i = place % FOLDS
             jobs += jobs_of(lab, [_held_out_arm(lab, demos, i, parts[i])], [seed], demos)
@@ -150,10 +145,16 @@ def arms_of(
     }
 
 
-def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selection) -> ActionErrors:
-    """Action error on held-out successes for every arm, the same folds in each."""
-    successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
-    parts, arms = folds(successes), arms_of(demos, scores, selection)
+def cross_validate(
+    lab: Lab,
+    demos: DemoSet,
+    scores: Scores,
+    selection: Selection,
+    parts: Sequence[Sequence[int]],
+) -> ActionErrors:
+    """Action error on held-out successes for every arm, the same parts in each."""
+    successes, seeds = sorted(e for part in parts for e in part), lab.recipe.seeds
+    arms = arms_of(demos, scores, selection)
     jobs = {
         (name, seed, i): _fold_job(
             lab,

@@ -61,6 +61,12 @@ def to_pretrained(run: Path, out: Path, *, controller: ControllerConfig, image_s
         raise CheckpointError(
             f"a policy of kind {act.kind}", where=run, remedy="convert runs of ACT alone"
         )
+    if checkpoint.tasks:
+        raise CheckpointError(
+            f"a policy that is told {len(checkpoint.tasks)} tasks apart",
+            where=run,
+            remedy="convert a run that was trained on one of them, or with --one-task",
+        )
     bank = Bank(**memory) if memory else None
     sight = checkpoint.sight()
     config = _config(checkpoint, act, bank, controller, image_size)
