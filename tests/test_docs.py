@@ -43,7 +43,7 @@ from outtakes.importers.reader import Facts
 from outtakes.review.choices import Change
 from outtakes.review.sidecars import Sidecars
 from outtakes.selection.select import Choice, Selection, select
-from tests.demos import make_demos, train_small
+from tests.demos import make_demos, train_small, two_tasks
 from tests.evaluation.test_recommendation import EVIDENCE
 from tests.ranking.rankings import SUCCESSES, make_scores
 
@@ -332,7 +332,7 @@ def test_rollouts_have_the_documented_columns(tmp_path):
 
 
 def test_checkpoints_have_the_documented_header_and_owners(tmp_path):
-    train_small(tmp_path, steps=1, ema=0.9)
+    train_small(tmp_path, two_tasks(), steps=1, ema=0.9)
     with safe_open(tmp_path / "checkpoint.safetensors", framework="np") as file:
         header = json.loads(file.metadata()["outtakes"])
         owners = {name.split(".")[0] for name in file.keys()}  # noqa: SIM118

@@ -121,7 +121,7 @@ def test_failures_of_a_task_without_success_are_told_and_left_out(demos: DemoSet
     failed = [int(e) for e in demos.episode_indices[:6][~demos.successes[:6]]]
     second = demos.episode_indices[6:].tolist()
     scores = rank(ranker("length"), [], demos.subset([*failed, *second]))
-    assert list(scores.unranked) == failed
+    assert scores.unranked == tuple(failed)
     assert {f.task for f in scores.failures} == {TASKS[1]}
     scores.save(tmp_path / "scores.json")
     again = Scores.load(tmp_path / "scores.json")

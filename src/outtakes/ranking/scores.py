@@ -212,7 +212,7 @@ def _parse(content: Mapping[str, Any]) -> Scores:
         content_hash=content["content_hash"],
         successes=[int(episode) for episode in content["successes"]],
         failures=failures,
-        unranked=[int(episode) for episode in content.get("unranked", ())],
+        unranked=tuple(int(episode) for episode in content.get("unranked", ())),
         kendall_tau=content["kendall_tau"],
         plane=None
         if plane is None

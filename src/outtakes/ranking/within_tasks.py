@@ -35,13 +35,13 @@ def comparable(demos: DemoSet) -> list[DemoSet]:
     return both
 
 
-def unranked(demos: DemoSet) -> list[int]:
+def unranked(demos: DemoSet) -> tuple[int, ...]:
     """Episode indices of failures that cannot be compared: their task has no success."""
     tasks = demos.by_task()
     if len(tasks) == 1:
-        return []
+        return ()
     alone = [own for own in tasks.values() if not own.episodes(Outcome.SUCCESS)]
-    return sorted(episode for own in alone for episode in own.episodes(Outcome.FAILURE))
+    return tuple(sorted(e for own in alone for e in own.episodes(Outcome.FAILURE)))
 
 
 def join(of_tasks: Sequence[RunScores]) -> RunScores:
