@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from outtakes.data.demo import DemoSet
-from outtakes.errors import ArtifactError
+from outtakes.errors import ArtifactError, ConfigError
 from outtakes.files import Location, load_json, write_json
 from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, End, Measure
-from outtakes.ranking.ranker import Plane, Ranker, RunScores
+from outtakes.ranking.ranker import DatasetRanker, Plane, Ranker, RunRanker, RunScores
 
 if TYPE_CHECKING:
     from outtakes.policy.checkpoint import Checkpoint
@@ -212,7 +212,14 @@ def rank(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scores:
-    """Score every failure, and average over the runs; see `Ranker.score_all`.
+    """Score every failure by each of these runs, or once without any, and average.
+
+    Args:
+        ranker: by what.
+        runs: trained as its measure needs, one a seed; taken one at a time.
+        demos: the dataset they were trained on.
+        device: where to compute.
+        progress: told of every run.
 
     Raises:
         ArtifactError: when runs scored different episodes, or one seed appears twice.
@@ -220,8 +227,38 @@ def rank(
         ConfigError: when there is no run, and one is needed.
         DatasetError: when there is no success or no failure.
     """
-    scored = ranker.score_all(runs, demos, device=device, progress=progress)
+    if isinstance(ranker, DatasetRanker):
+        scored = [ranker.score(demos, progress=progress)]
+    else:
+        scored = _by_each(ranker, runs, demos, device, progress)
     return Scores.of(ranker.measure, scored, demos.name, demos.content_hash)
+
+
+def _by_each(
+    ranker: RunRanker,
+    runs: Iterable[Checkpoint],
+    demos: DemoSet,
+    device: str,
+    progress: Progress | None,
+) -> list[RunScores]:
+    """What each run says, whose frozen eyes look at the dataset first."""
+    from outtakes.policy.eyes.looking import look
+
+    scored = []
+    for done, run in enumerate(runs):
+        if progress:
+            progress(done, done + 1, f"rank with seed {run.seed}")
+        eyes = run.config.eyes
+        seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
+        scored.append(ranker.score(run, seen, device=device))
+    if not scored:
+        raise ConfigError(
+            f"no run to rank by {ranker.measure.key}",
+            remedy=f"give runs of {ranker.measure.needs}",
+        )
+    if progress:
+        progress(len(scored), len(scored), "rank")
+    return scored
 
 
 # --- averaging over seeds -------------------------------------------------------------------------
