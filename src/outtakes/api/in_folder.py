@@ -14,8 +14,9 @@ from outtakes.experiments import datasets, few_successes, pipeline, recipes, rep
 from outtakes.experiments import triage as triaging
 from outtakes.experiments import work as working
 from outtakes.experiments.datasets import Prepared, ShortEpisodes
-from outtakes.experiments.folder import SELECTION
+from outtakes.experiments.folder import SELECTION, Folder
 from outtakes.experiments.lab import Lab, named_device
+from outtakes.experiments.present import present
 from outtakes.experiments.recipes import Recipe, on_task
 from outtakes.experiments.study import StudyPlan
 from outtakes.experiments.ways import RANKED, SELECTED
@@ -24,7 +25,7 @@ from outtakes.files import Location
 from outtakes.progress import Progress
 from outtakes.ranking.combination import chosen_rankers
 from outtakes.ranking.ranker import Ranker
-from outtakes.report.html import PAGE
+from outtakes.report.html import PAGE, write_report
 from outtakes.selection.select import Selection
 
 
@@ -212,4 +213,4 @@ def report(out: Location) -> Path:
     Raises:
         ArtifactError: when `out` holds no experiment, or an artifact is damaged.
     """
-    return reporting.report_folder(Path(out))
+    return write_report(present(Folder(Path(out))), Path(out))

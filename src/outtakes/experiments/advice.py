@@ -1,4 +1,4 @@
-"""Advice of an experiment: the evidence that its folder holds, and what it comes to."""
+"""What an experiment is advised by: the evidence that its folder holds, and the doubts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from outtakes.evaluation.recommendation import (
     Evidence,
     Gain,
     Option,
-    Recommendation,
     Yardstick,
-    recommend,
 )
 from outtakes.evaluation.rollouts import treatment
 from outtakes.evaluation.statistics import Difference
@@ -37,17 +35,13 @@ _USE_ALL = (treatment(RANKED, "mean"), "act-all")
 # --- evidence -------------------------------------------------------------------------------------
 
 
-def advise(folder: Folder, recipe: Recipe | None = None) -> Recommendation:
-    """What an experiment's folder recommends; without commands.
+def evidence_in(folder: Folder, recipe: Recipe | None = None) -> Evidence:
+    """What an experiment's folder holds to recommend something by.
 
     Args:
         folder: the experiment.
         recipe: that it was run with, to say so when its numbers mean nothing.
     """
-    return recommend(_evidence(folder, recipe))
-
-
-def _evidence(folder: Folder, recipe: Recipe | None) -> Evidence:
     failures = folder.demos.episodes(Outcome.FAILURE)
     chosen, every = chosen_option(folder.selection, failures), everything(failures)
     if folder.comparison is not None:

@@ -27,7 +27,7 @@ from outtakes.experiments.tuned import tuned_budgets
 from outtakes.experiments.ways import BASELINE, RANKED
 from outtakes.ranking.ranker import ranker
 from outtakes.ranking.scores import Scores
-from outtakes.selection.select import Selection, select
+from outtakes.selection.select import Selection, select, select_at_random
 
 SUCCESSES = 10
 """Successes at the most: where they are few, it matters what is done with the failures."""
@@ -100,10 +100,9 @@ def _retrained(
 def _random_jobs(lab: Lab, demos: DemoSet, scores: Scores, tuned: Budgets | None) -> list[Job]:
     """As many failures at random; each seed trains on another of the disjoint random folds."""
     successes, keep = demos.episodes(Outcome.SUCCESS), lab.recipe.keep
-    folds = max(1, len(scores.failures) // keep)
     jobs = []
     for seed in lab.recipe.seeds:
-        drawn = select(scores, successes, keep="random", count=keep, fold=seed % folds)
+        drawn = select_at_random(scores, successes, count=keep, seed=seed)
         arm = _retrained(lab, demos, drawn, tuned, AT_RANDOM, "at random")
         jobs += jobs_of(lab, [arm], [seed], demos, lab.recipe.evaluation)
     return jobs

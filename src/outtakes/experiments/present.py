@@ -12,8 +12,9 @@ import numpy as np
 from outtakes.data.demo import DemoSet
 from outtakes.evaluation.comparison import Comparison
 from outtakes.evaluation.exhibits import RetrievalPlane, load_films
+from outtakes.evaluation.recommendation import recommend
 from outtakes.evaluation.statistics import spearman
-from outtakes.experiments.advice import advise
+from outtakes.experiments.advice import evidence_in
 from outtakes.experiments.budgets import AT_RANDOM
 from outtakes.experiments.folder import FILMS, RETRIEVAL, Folder
 from outtakes.experiments.held_out import ActionErrors
@@ -56,7 +57,7 @@ def present(folder: Folder) -> ReportContent:
     measure = scores.measure
     return ReportContent(
         title=f"Outtakes: {folder.setup.title}",
-        recommendation=folder.recommendation or advise(folder),
+        recommendation=folder.recommendation or recommend(evidence_in(folder)),
         **_measured(folder),
         curves=_curves(folder),
         ranked_by=MeasureWords(

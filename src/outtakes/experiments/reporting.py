@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from outtakes.data.demo import DemoSet
-from outtakes.evaluation.recommendation import Command, Recommendation
+from outtakes.evaluation.recommendation import Command, Recommendation, recommend
 from outtakes.evaluation.rollouts import RolloutLog
-from outtakes.experiments.advice import advise
+from outtakes.experiments.advice import evidence_in
 from outtakes.experiments.commands import demo_commands, training_commands
 from outtakes.experiments.filming import Actor, film, map_retrieval
 from outtakes.experiments.folder import ADVICE, FILMS, Folder
@@ -20,15 +20,6 @@ from outtakes.experiments.setting_up import write_setup
 from outtakes.experiments.triage import arms_of
 from outtakes.report.html import PAGE, write_report
 from outtakes.selection.select import Selection
-
-
-def report_folder(out: Path) -> Path:
-    """Write the report of an experiment's folder; returns the page.
-
-    Raises:
-        ArtifactError: when `out` holds no experiment, or an artifact is damaged.
-    """
-    return write_report(present(Folder(out)), out)
 
 
 def report_simulated(
@@ -87,7 +78,7 @@ def write_advice(
         selection: the failures that were chosen before anything was measured.
         more: commands to end with.
     """
-    recommended = advise(Folder(lab.out), lab.recipe)
+    recommended = recommend(evidence_in(Folder(lab.out), lab.recipe))
     commands = training_commands(
         lab,
         demos,
@@ -98,5 +89,5 @@ def write_advice(
     )
     recommended = replace(recommended, commands=(*commands, *more))
     recommended.save(lab.out / ADVICE)
-    report_folder(lab.out)
+    write_report(present(Folder(lab.out)), lab.out)
     return recommended

@@ -34,7 +34,7 @@ from outtakes.policy.checkpoint import FILE, Checkpoint
 from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.ranker import Ranker
 from outtakes.ranking.scores import Scores, rank
-from outtakes.selection.select import select
+from outtakes.selection.select import select, select_at_random
 
 SHOWN = ((BASELINE, ""), (RANKED, "nearest"), (SELECTED, "mean"))
 """Arms whose rollouts the report shows side by side, and how they are steered."""
@@ -45,10 +45,9 @@ RANKING_SEEDS = 5
 def random_jobs(lab: Lab, demos: DemoSet, scores: Scores, seeds: Sequence[int]) -> list[Job]:
     """Table 2's random selection: each seed trains on another of the disjoint random folds."""
     successes, keep = demos.episodes(Outcome.SUCCESS), lab.recipe.keep
-    folds = max(1, len(scores.failures) // keep)
     jobs = []
     for seed in seeds:
-        chosen = select(scores, successes, keep="random", count=keep, fold=seed % folds)
+        chosen = select_at_random(scores, successes, count=keep, seed=seed)
         failures = [episode for episode in chosen.kept if episode not in successes]
         arms = experiment_2_arms(lab.recipe, successes, {"random": failures})
         jobs += jobs_of(lab, arms, [seed], demos, lab.recipe.evaluation)

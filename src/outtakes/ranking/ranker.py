@@ -8,7 +8,7 @@ group `outtakes.rankers`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from outtakes import extensions
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.errors import CheckpointError, ConfigError, DatasetError
+from outtakes.errors import CheckpointError, DatasetError
 from outtakes.progress import Progress
 from outtakes.ranking.measure import Measure
 
@@ -88,37 +88,10 @@ class RunScores:
         )
 
 
-class Ranker(ABC):
-    """Scores failures, as a `DatasetRanker` or a `RunRanker`; `measure` says by what."""
+class DatasetRanker(ABC):
+    """Scores failures by the dataset alone; `measure` says by what, and needs `Needs.DATASET`."""
 
     measure: ClassVar[Measure]
-
-    @abstractmethod
-    def score_all(
-        self,
-        runs: Iterable[Checkpoint],
-        demos: DemoSet,
-        *,
-        device: torch.device | str = "cpu",
-        progress: Progress | None = None,
-    ) -> list[RunScores]:
-        """Score every failure by each of these runs, taken one at a time, or once without any.
-
-        Args:
-            runs: trained as `measure.needs` says, one a seed.
-            demos: the dataset they were trained on.
-            device: where to compute.
-            progress: told of every run.
-
-        Raises:
-            CheckpointError: when a run is of another kind or of other data.
-            ConfigError: when there is no run, and one is needed.
-            DatasetError: when there is no success or no failure.
-        """
-
-
-class DatasetRanker(Ranker):
-    """Scores failures by the dataset alone; its measure needs `Needs.DATASET`."""
 
     @abstractmethod
     def score(self, demos: DemoSet, *, progress: Progress | None = None) -> RunScores:
@@ -132,47 +105,11 @@ class DatasetRanker(Ranker):
             DatasetError: when there is no success or no failure.
         """
 
-    def score_all(
-        self,
-        runs: Iterable[Checkpoint],
-        demos: DemoSet,
-        *,
-        device: torch.device | str = "cpu",
-        progress: Progress | None = None,
-    ) -> list[RunScores]:
-        """Score every failure once; no run is looked at."""
-        return [self.score(demos, progress=progress)]
 
+class RunRanker(ABC):
+    """Scores failures by trained runs, one at a time; `measure` says by what."""
 
-class RunRanker(Ranker):
-    """Scores failures by trained runs, one at a time."""
-
-    def score_all(
-        self,
-        runs: Iterable[Checkpoint],
-        demos: DemoSet,
-        *,
-        device: torch.device | str = "cpu",
-        progress: Progress | None = None,
-    ) -> list[RunScores]:
-        """Score every failure by each run, whose frozen eyes look at the dataset first."""
-        from outtakes.policy.eyes.looking import look
-
-        scored = []
-        for done, run in enumerate(runs):
-            if progress:
-                progress(done, done + 1, f"rank with seed {run.seed}")
-            eyes = run.config.eyes
-            seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
-            scored.append(self.score(run, seen, device=device))
-        if not scored:
-            raise ConfigError(
-                f"no run to rank by {self.measure.key}",
-                remedy=f"give runs of {self.measure.needs}",
-            )
-        if progress:
-            progress(len(scored), len(scored), "rank")
-        return scored
+    measure: ClassVar[Measure]
 
     @abstractmethod
     def score(
@@ -195,6 +132,10 @@ class RunRanker(Ranker):
             CheckpointError: when the run is of another kind or of other data.
             DatasetError: when there is no success or no failure.
         """
+
+
+Ranker = DatasetRanker | RunRanker
+"""What scores failures."""
 
 
 def rankers() -> list[str]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from outtakes.data.demo import DemoSet
-from outtakes.errors import ArtifactError
+from outtakes.errors import ArtifactError, ConfigError
 from outtakes.files import Location, load_json, write_json
 from outtakes.progress import Progress
 from outtakes.ranking.measure import ATTENTION, End, Measure
-from outtakes.ranking.ranker import Plane, Ranker, RunScores
+from outtakes.ranking.ranker import DatasetRanker, Plane, Ranker, RunRanker, RunScores
 from outtakes.ranking.within_tasks import comparable, join, unranked
 
 if TYPE_CHECKING:
@@ -248,7 +248,14 @@ def rank(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scores:
-    """Score every failure within its task, and average over the runs; see `Ranker.score_all`.
+    """Score every failure within its task, by each of these runs or once without any, and average.
+
+    Args:
+        ranker: by what.
+        runs: trained as its measure needs, one a seed; taken one at a time.
+        demos: the dataset they were trained on.
+        device: where to compute.
+        progress: told of every run.
 
     Raises:
         ArtifactError: when runs scored different episodes, or one seed appears twice.
@@ -257,28 +264,49 @@ def rank(
         DatasetError: when there is no success or no failure, or no task that has both.
     """
     tasks = comparable(demos)
-    if len(tasks) == 1:
-        scored = ranker.score_all(runs, tasks[0], device=device, progress=progress)
+    if isinstance(ranker, DatasetRanker):
+        scored = [join([ranker.score(own, progress=progress) for own in tasks])]
     else:
-        scored = _rank_within(ranker, list(runs), tasks, device, progress)
+        scored = _by_each(ranker, runs, tasks, device, progress)
     scores = Scores.of(ranker.measure, scored, demos.name, demos.content_hash, demos.task_of())
     return replace(scores, unranked=unranked(demos))
 
 
-def _rank_within(
-    ranker: Ranker,
-    runs: Sequence[Checkpoint],
+def _by_each(
+    ranker: RunRanker,
+    runs: Iterable[Checkpoint],
     tasks: Sequence[DemoSet],
     device: str,
     progress: Progress | None,
 ) -> list[RunScores]:
-    """What each run says of the failures of all tasks, each by what it learnt of that task."""
-    of_tasks = []
-    for own in tasks:
-        seen = set(own.episode_indices.tolist())
-        learnt = [run.of_demonstrations(seen) for run in runs]
-        of_tasks.append(ranker.score_all(learnt, own, device=device, progress=progress))
-    return [join(of_run) for of_run in zip(*of_tasks, strict=True)]
+    """What each run says of the failures of all tasks."""
+    scored = []
+    for done, run in enumerate(runs):
+        if progress:
+            progress(done, done + 1, f"rank with seed {run.seed}")
+        own = [_by_one(ranker, run, demos, device, progress) for demos in tasks]
+        scored.append(join(own))
+    if not scored:
+        raise ConfigError(
+            f"no run to rank by {ranker.measure.key}",
+            remedy=f"give runs of {ranker.measure.needs}",
+        )
+    if progress:
+        progress(len(scored), len(scored), "rank")
+    return scored
+
+
+def _by_one(
+    ranker: RunRanker, run: Checkpoint, demos: DemoSet, device: str, progress: Progress | None
+) -> RunScores:
+    """What a run says of one task, by what it learnt of it; its frozen eyes look first."""
+    from outtakes.policy.eyes.looking import look
+
+    if run.tasks:
+        run = run.of_demonstrations(set(demos.episode_indices.tolist()))
+    eyes = run.config.eyes
+    seen = demos if eyes is None else look(demos, eyes, device=device, progress=progress)
+    return ranker.score(run, seen, device=device)
 
 
 # --- averaging over seeds -------------------------------------------------------------------------

@@ -175,6 +175,14 @@ def select(
     return Selection(scores.dataset, scores.content_hash, keep, choices)
 
 
+def select_at_random(
+    scores: Scores, successes: Sequence[int], *, count: int, seed: int
+) -> Selection:
+    """So many failures at random: each training seed has another of the disjoint random folds."""
+    folds = max(1, len(scores.failures) // count)
+    return select(scores, successes, keep="random", count=count, fold=seed % folds)
+
+
 def not_so_many(count: int, failures: int, dataset: str) -> ConfigError:
     """The error of so many failures to keep, of so few."""
     return ConfigError(

@@ -21,7 +21,7 @@ from outtakes.ranking.attention.pairs import Pairs
 from tests.demos import bias_of, make_demos, small_act
 
 MIB = 1 << 20
-SUCCESSES = 40
+SUCCESSES = 16
 SHORT, LONG = 16, 128
 WIDE = {"chunk": 20, "width": 64, "heads": 4, "feed_forward": 256}
 

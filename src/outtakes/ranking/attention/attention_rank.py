@@ -7,12 +7,10 @@ seeds have one scale: K̄ᵣ(f) = mean over seeds of the rank of K_seed(f) among
 from __future__ import annotations
 
 from dataclasses import replace
-
-import torch
+from typing import Any
 
 from outtakes.data.demo import DemoSet
 from outtakes.policy.checkpoint import Checkpoint
-from outtakes.progress import Progress
 from outtakes.ranking.attention.scoring import AttentionRanker
 from outtakes.ranking.measure import Measure, Needs
 from outtakes.ranking.ranker import RunScores
@@ -34,14 +32,7 @@ class AttentionRankRanker(AttentionRanker):
         over_time="divergence averaged over the successes, in nats",
     )
 
-    def score(
-        self,
-        run: Checkpoint,
-        demos: DemoSet,
-        *,
-        device: torch.device | str = "cpu",
-        progress: Progress | None = None,
-    ) -> RunScores:
+    def score(self, run: Checkpoint, demos: DemoSet, **where: Any) -> RunScores:
         """Score every failure that a run of ACT with parametric bias was trained on."""
-        scores = super().score(run, demos, device=device, progress=progress)
+        scores = super().score(run, demos, **where)
         return replace(scores, values=ranks(scores.values), standard_errors=None)
