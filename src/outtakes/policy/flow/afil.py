@@ -78,12 +78,6 @@ class AfilConfig(FlowConfig):
         if steering:
             Guidance.parse(steering)
 
-    def steering(self, wanted: str) -> str:
-        """The guidance wanted; its own where what is wanted is of another family of policies."""
-        if wanted.partition("-")[0] not in WEIGHTINGS:
-            return self.steerings[0]
-        return super().steering(wanted)
-
 
 class AfilPolicy(FlowPolicy):
     """A flow policy whose `generator` is of successes, and `avoided` of what to stay away from.

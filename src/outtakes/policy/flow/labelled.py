@@ -77,12 +77,6 @@ class CfgrlConfig(FlowConfig):
         if steering:
             _strength_of(steering)
 
-    def steering(self, wanted: str) -> str:
-        """The guidance wanted; its own where what is wanted is of another family of policies."""
-        if wanted.partition("-")[0] != _GUIDED:
-            return self.steerings[0]
-        return super().steering(wanted)
-
 
 def _strength_of(steering: str) -> float:
     """w of "guided-<w>"."""
