@@ -98,13 +98,18 @@ class StudyBudgets(OnCell):
     """Ways to train, for example act-s act-15 act-all; all when not given."""
     lengths: tuple[int, ...] | None = None
     """Optimiser steps at which to roll out."""
+    policy: Literal["act", "flow"] = "act"
+    """The family of the ways to train: ACT's, or those of flow matching, AFIL among them."""
 
     def run(self, console: Console) -> None:
         """Measure what is missing and print the curves."""
         from outtakes.experiments import replication
 
         found = replication.measure_budgets(
-            self.cell(console, tuning=True), arms=self.arms, lengths=self.lengths
+            self.cell(console, tuning=True),
+            arms=self.arms,
+            lengths=self.lengths,
+            family=self.policy,
         )
         curves = {
             name: {"steps": list(c.steps), "rates": c.means.round(4).tolist(), "best": c.best}
@@ -206,6 +211,8 @@ class StudyWays(OnReplicates):
     """`budgets.json` of the same task and number of successes."""
     arms: tuple[str, ...] | None = None
     """Which ways, for example act-s act-all; all that were tuned when not given."""
+    policy: Literal["act", "flow"] | None = None
+    """The family of the ways to train; all that were tuned when not given."""
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
@@ -214,7 +221,13 @@ class StudyWays(OnReplicates):
         from outtakes.experiments.replication import compare_ways
 
         tuned = Budgets.load(self.budgets)
-        found = compare_ways(self.laboratory(console), tuned, arms=self.arms, **self.repeated())
+        found = compare_ways(
+            self.laboratory(console),
+            tuned,
+            arms=self.arms,
+            family=self.policy,
+            **self.repeated(),
+        )
         against = against_successes(found)
         best = next(iter(against.values()), "")
         table = found.table(against, title="Way to train", than=best)
@@ -259,6 +272,32 @@ class StudyWorth(OnTask):
         )
 
 
+@dataclass(kw_only=True)
+class StudyAfil(OnReplicates):
+    """Guidance away from failures, at several strengths, beside its controls."""
+
+    alphas: tuple[float, ...] = (1.0, 0.5, 2.0, 4.0, 8.0)
+    """Strengths of the guidance; 0 is always among them."""
+    failures: tuple[Literal["demonstrated", "own", "both"], ...] = ("demonstrated", "own")
+    """Where the failures are from."""
+    count: int = 20
+    """Failures of its own to find."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.replication import against_flow, compare_alphas
+
+        found = compare_alphas(
+            self.laboratory(console),
+            self.alphas,
+            origins=self.failures,
+            count=self.count,
+            **self.repeated(),
+        )
+        table = found.table(against_flow(found), title="Guided", than="the successes alone")
+        console.result(table, {"rates": dict(found.rates)})
+
+
 _STUDIES = (
     Annotated[StudyPaper, subcommand("paper")]
     | Annotated[StudyBudgets, subcommand("budgets")]
@@ -266,6 +305,7 @@ _STUDIES = (
     | Annotated[StudyRankers, subcommand("rankers")]
     | Annotated[StudyWays, subcommand("ways")]
     | Annotated[StudyWorth, subcommand("worth")]
+    | Annotated[StudyAfil, subcommand("afil")]
 )
 
 

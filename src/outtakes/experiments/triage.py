@@ -15,7 +15,7 @@ import numpy as np
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError, DatasetError
 from outtakes.experiments.advice import chosen_option, everything
-from outtakes.experiments.arm import Arm, act_arm, bias_arm
+from outtakes.experiments.arm import Arm, bias_arm, policy_arm, without_failures
 from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
 from outtakes.experiments.held_out import BASELINE, ActionErrors
@@ -44,8 +44,9 @@ def triage(
     keep: str,
     count: int | None,
     threshold: float | None = None,
+    policy: str = "act-pb",
 ) -> Selection:
-    """Train, rank and select on the user's own data, and measure the proxy.
+    """Train, rank and select on the user's own data, and measure the proxy with such a policy.
 
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
 
@@ -70,7 +71,7 @@ def triage(
         )
     if eyes := lab.recipe.policy.eyes:
         demos = look(demos, eyes, device=lab.device, progress=lab.progress)
-    jobs = ranking_jobs(lab, demos, rankers)
+    jobs = ranking_jobs(lab, demos, rankers, policy)
     total = len(jobs) + validating_runs(lab)
     if jobs:
         run_jobs(_on_one_clock(lab, 0, total), jobs, stage="train")
@@ -90,7 +91,7 @@ def triage(
         )
     selection.save(lab.out / SELECTION)
     later = _on_one_clock(lab, len(jobs), total)
-    errors = cross_validate(later, demos, scores, selection)
+    errors = cross_validate(later, demos, scores, selection, policy)
     errors.save(lab.out / ACTION_ERRORS)
     return selection
 
@@ -108,29 +109,38 @@ def validating_runs(lab: Lab) -> int:
     return FOLDS * len(WAYS) * len(lab.recipe.seeds)
 
 
-def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]:
+def ranking_jobs(
+    lab: Lab, demos: DemoSet, rankers: Sequence[Part], policy: str = "act-pb"
+) -> list[Job]:
     """What must be trained for these rankers; each seed holds another part of the successes out."""
     seeds = lab.recipe.seeds
-    jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers), seeds, demos)
+    jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers, policy), seeds, demos)
     if any(part.ranker.measure.needs is Needs.HELD_OUT for part in rankers):
         folds = _folds(demos.episodes(Outcome.SUCCESS))
         for place, seed in enumerate(seeds):
             i = place % FOLDS
-            jobs += jobs_of(lab, [_held_out_arm(lab, demos, i, folds[i])], [seed], demos)
+            jobs += jobs_of(lab, [_held_out_arm(lab, demos, policy, i, folds[i])], [seed], demos)
     return jobs
 
 
-def _held_out_arm(lab: Lab, demos: DemoSet, i: int, held_out: Sequence[int]) -> Arm:
+def _alone(lab: Lab, policy: str, more: str, label: str, successes: Sequence[int]) -> Arm:
+    """Of successes alone: plain ACT where the policy is some ACT, else of its own kind."""
+    kind = "act" if policy == "act-pb" else without_failures(policy)
+    name = "ACT" if kind == "act" else kind
+    return policy_arm(lab.recipe, kind, f"{kind}-s{more}", f"{name}, {label}", successes)
+
+
+def _held_out_arm(lab: Lab, demos: DemoSet, policy: str, i: int, held_out: Sequence[int]) -> Arm:
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
-    return act_arm(lab.recipe, f"act-s-without-{i}", f"ACT, successes without fold {i}", seen)
+    return _alone(lab, policy, f"-without-{i}", f"successes without fold {i}", seen)
 
 
-def _ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Arm]:
+def _ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part], policy: str) -> list[Arm]:
     """What must be trained alike with every seed."""
     successes, recipe = demos.episodes(Outcome.SUCCESS), lab.recipe
     both = [*successes, *demos.episodes(Outcome.FAILURE)]
     arms = {
-        Needs.SUCCESSES: act_arm(recipe, "act-s", "ACT, successes only", successes),
+        Needs.SUCCESSES: _alone(lab, policy, "", "successes only", successes),
         Needs.BIAS: bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both),
     }
     needed = {part.ranker.measure.needs for part in rankers}
@@ -153,8 +163,10 @@ def arms_of(
     }
 
 
-def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selection) -> ActionErrors:
-    """Action error on held-out successes for every arm, the same folds in each."""
+def cross_validate(
+    lab: Lab, demos: DemoSet, scores: Scores, selection: Selection, policy: str = "act-pb"
+) -> ActionErrors:
+    """Action error of a policy on held-out successes for every arm, the same folds in each."""
     successes = demos.episodes(Outcome.SUCCESS)
     folds = _folds(successes)
     arms = arms_of(demos, scores, selection)
@@ -162,6 +174,7 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
         (name, seed, i): _fold_job(
             lab,
             demos,
+            policy,
             f"fold-{i}/{name}",
             f"{label}, part {i + 1} of {FOLDS} held out",
             fold,
@@ -174,7 +187,7 @@ def cross_validate(lab: Lab, demos: DemoSet, scores: Scores, selection: Selectio
     }
     run_jobs(lab, list(jobs.values()), stage="cross-validate")
     with lab.timed("cross-validate"):
-        return _errors(lab, demos, jobs, folds)
+        return ActionErrors.of(_errors(lab, demos, jobs, folds), policy)
 
 
 def _folds(successes: Sequence[int]) -> list[list[int]]:
@@ -186,6 +199,7 @@ def _folds(successes: Sequence[int]) -> list[list[int]]:
 def _fold_job(
     lab: Lab,
     demos: DemoSet,
+    policy: str,
     name: str,
     label: str,
     held_out: Sequence[int],
@@ -194,7 +208,8 @@ def _fold_job(
 ) -> Job:
     """Training on some failures and on the successes that are not held out."""
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
-    arm = bias_arm(lab.recipe, name, label, [*seen, *failures])
+    kind = policy if failures else without_failures(policy)
+    arm = policy_arm(lab.recipe, kind, name, label, [*seen, *failures])
     (job,) = jobs_of(lab, [arm], [seed], demos)
     return job
 
@@ -204,14 +219,15 @@ def _errors(
     demos: DemoSet,
     jobs: Mapping[tuple[str, int, int], Job],
     folds: Sequence[Sequence[int]],
-) -> ActionErrors:
+) -> dict[str, np.ndarray]:
     successes, seeds = demos.episodes(Outcome.SUCCESS), lab.recipe.seeds
-    scale, steering = action_scale(demos.subset(successes)), lab.recipe.controller.steering
+    scale, preferred = action_scale(demos.subset(successes)), lab.recipe.controller.steering
     errors: dict[str, np.ndarray] = {}
     for (name, seed, i), job in jobs.items():
         table = errors.setdefault(name, np.zeros((len(seeds), len(successes))))
-        agent = Checkpoint.load(job.run).agent(lab.device)
+        run = Checkpoint.load(job.run)
+        agent, steering = run.agent(lab.device), run.config.steering(preferred)
         for demo in demos.subset(folds[i]):
             error = errors_along(agent, demo, scale, steering).mean()
             table[seeds.index(seed), successes.index(demo.episode_index)] = error
-    return ActionErrors.of(errors)
+    return errors

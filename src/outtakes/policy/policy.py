@@ -89,6 +89,8 @@ class PolicyConfig(ABC):
     """Decay of the moving average of the weights that it acts by where training names none."""
     base: ClassVar[str] = ""
     """Kind of the policy whose run of the same seed and shape it starts from; "" from nothing."""
+    without_failures: ClassVar[str] = ""
+    """Kind of policy to train in its place on successes alone; "" where it can learn from them."""
     chunk: int = 100
     """L, action steps predicted at once."""
     cameras: tuple[str, ...] = ()

@@ -40,6 +40,7 @@ class CfgrlConfig(FlowConfig):
     """
 
     kind: ClassVar[str] = "cfgrl"
+    without_failures: ClassVar[str] = "flow"
     strength: float = 1.5
     """w of the guidance, where nothing else is asked for: 0 is told nothing, 1 the outcome."""
     untold: float = 0.1
