@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from outtakes.data.demo import Demo, DemoSet
+from outtakes.data.demo import Demo, DemoSet, Outcome
 from outtakes.data.lerobot.write import write_dataset
 from outtakes.data.recording import Recording
 from outtakes.errors import ConfigError
@@ -154,7 +154,7 @@ def _demonstrated(demo: Demo, task: str) -> Recording:
         "action": demo.action,
     }
     ended_well = np.zeros(len(demo), dtype=bool)
-    ended_well[-1] = demo.success
+    ended_well[-1] = demo.outcome is Outcome.SUCCESS
     features = {name: np.array(v) for name, v in vectors.items() if v.shape[1]}
     return Recording(
         {**features, "next.success": ended_well},
