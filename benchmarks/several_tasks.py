@@ -27,7 +27,8 @@ from outtakes.ranking.scores import Scores, kendall_tau
 RESULT = Path(__file__).parents[1] / "results" / "several-tasks.json"
 TASKS = ("metaworld-drawer-open-v3", "metaworld-pick-place-v3")
 SUCCESSES, FAILURES, COLLECTION = 10, 20, 1003
-STEPS = 1_000
+STEPS, CHUNK = 1_000, 5
+"""Optimiser steps, and action steps of a chunk at 20 Hz, so that the shortest drawer has one."""
 HALVES = ((0, 1), (2, 3))
 """Training seeds of one ranking and of the other."""
 
@@ -43,7 +44,12 @@ def recipe(task: str, seeds: Sequence[int]) -> Recipe:
         seed=COLLECTION,
     )
     return replace(
-        QUICK, collect=collect, seeds=tuple(seeds), train=replace(QUICK.train, steps=STEPS)
+        QUICK,
+        collect=collect,
+        policy=replace(QUICK.policy, chunk=CHUNK),
+        controller=replace(QUICK.controller, replan=CHUNK),
+        seeds=tuple(seeds),
+        train=replace(QUICK.train, steps=STEPS),
     )
 
 

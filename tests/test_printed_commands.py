@@ -29,7 +29,7 @@ from tests.shell import printed_commands
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
-OTHERS = ("collect", "demo", "study")
+OTHERS = ("afil", "collect", "demo", "study")
 """Verbs that simulate, which tests of theirs run: tests/experiments and tests/sim."""
 PROGRAMS = ("lerobot-train", "lerobot-eval", "make", "pip", "python", "uv")
 """Programs that other tests call: tests/plugin, tests/test_installation.py, benchmarks."""
@@ -182,6 +182,7 @@ MINIATURES = {
     ("flow.md", "train DATASET --policy flow --out DIR"): EIGHT,
     ("flow.md", "train DATASET --policy afil --out DIR"): EIGHT,
     ("flow.md", "train DATASET --policy cfgrl --out DIR"): EIGHT,
+    ("flow.md", "triage DATASET --policy afil --out TRIAGED"): None,
     ("flow.md", "evaluate DIR/runs/afil/seed-0 --steering adaptive-2 --out ROLLED"): ROLLED,
     ("review.md", "review PATH/TO/DATASET"): None,
     ("review.md", "review PATH/TO/DATASET --scores scores.json"): None,

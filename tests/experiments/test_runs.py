@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from outtakes import api
-from outtakes.errors import CheckpointError, DatasetError
+from outtakes.cli import main
+from outtakes.errors import CheckpointError, ConfigError, DatasetError, UnknownName
 from outtakes.evaluation.rollouts import RolloutLog
+from outtakes.experiments.arm import policy_arm
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import train_policy
+from outtakes.experiments.run_folders import check_asked
 from outtakes.experiments.runs import ROLLOUTS, Job, do, is_done, rollouts_of, run_folder, train
 from outtakes.policy.checkpoint import FILE, Checkpoint
 from tests.demos import make_demos, small_train
@@ -120,6 +123,47 @@ def test_a_policy_that_starts_from_another_trains_that_one_first(
         assert torch.equal(tuned.weights()[name], tensor) == (not name.startswith("generator."))
     found = api.evaluate_runs(Lab(SMALL, tmp_path / "rolled"), [run])
     assert set(found.rates) == {"afil (adaptive-1)"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "there_is"),
+    [
+        ("flow", "adaptive-2", "steering 'adaptive-2' of a policy that takes none"),
+        ("afil", "adaptve-2", "adaptive-<number>, constant-<number>"),
+        ("afil", "mean", "adaptive-<number>, constant-<number>"),
+        ("afil", "constant--1", "alpha -1.0: choose a finite number of at least 0"),
+        ("cfgrl", "adaptive-2", "guided-<number>"),
+        ("cfgrl", "guided-nan", "strength nan: choose a finite number of at least 0"),
+        ("act", "mean", "steering 'mean' of a policy that takes none"),
+        ("act-pb", "adaptive-2", "mean, mean-of-all, nearest"),
+    ],
+)
+def test_a_steering_that_a_policy_does_not_know_is_refused(policy, asked, there_is) -> None:
+    arm = policy_arm(SMALL, policy, policy, policy, (0,))
+    with pytest.raises(ConfigError) as refused:
+        check_asked([arm.policy], asked)
+    assert there_is in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_policies_that_take_none_are_rolled_out_beside_the_others() -> None:
+    plain, guided = (policy_arm(SMALL, n, n, n, (0,)).policy for n in ("flow", "afil"))
+    check_asked([plain, guided], "constant-0.3")
+    with pytest.raises(UnknownName, match="guidance 'guided-2'"):
+        check_asked([plain, guided], "guided-2")
+
+
+def test_a_mistyped_steering_is_one_line_and_exit_2(
+    made_datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demos = api.load(made_datasets / "lift", recipe=SMALL)
+    (run,) = train_policy(Lab(replace(SMALL, seeds=(3,)), tmp_path), demos, "cfgrl")
+    for more in ([], ["--until-clear"]):
+        called = ["evaluate", str(run), "--steering", "gided-2", "--out", str(tmp_path), *more]
+        with pytest.raises(SystemExit) as left:
+            main(called)
+        assert left.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "unknown guidance 'gided-2'" in line and "guided-<number>" in line
 
 
 def test_a_policy_of_both_outcomes_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ Nothing is shown unless a `progress` is given, which is called with (done, total
 
 from outtakes.api.in_folder import (
     Triaged,
+    afil,
     demo,
     laboratory,
     prepare,
+    prepare_task,
+    ranker_for,
     report,
     run_study,
     train_prepared,
@@ -27,6 +30,7 @@ from outtakes.api.in_memory import (
     write_report,
 )
 from outtakes.experiments.datasets import Prepared
+from outtakes.experiments.guided_rounds import AfilPlan
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.pipeline import check_policy
 from outtakes.experiments.recipes import Recipe, recipe
@@ -36,12 +40,14 @@ from outtakes.ranking.combination import chosen_rankers, needs_runs
 from outtakes.selection.made_for import load_scores, load_selection
 
 __all__ = [
+    "AfilPlan",
     "Evaluated",
     "Lab",
     "Prepared",
     "Recipe",
     "StudyPlan",
     "Triaged",
+    "afil",
     "check_policy",
     "chosen_rankers",
     "collect",
@@ -56,7 +62,9 @@ __all__ = [
     "load_selection",
     "needs_runs",
     "prepare",
+    "prepare_task",
     "rank",
+    "ranker_for",
     "recipe",
     "report",
     "run_study",

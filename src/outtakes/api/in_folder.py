@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outtakes.api.in_memory import Device, Keep
@@ -15,6 +15,7 @@ from outtakes.experiments import triage as triaging
 from outtakes.experiments import work as working
 from outtakes.experiments.datasets import Prepared, ShortEpisodes
 from outtakes.experiments.folder import SELECTION, Folder
+from outtakes.experiments.guided_rounds import AfilPlan, guided_rounds
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.present import present
 from outtakes.experiments.recipes import Recipe, on_task
@@ -98,7 +99,8 @@ def triage(
     dataset: Location,
     out: Location,
     *,
-    by: str | Ranker = "attention",
+    policy: str = "act-pb",
+    by: str | Ranker | None = None,
     keep: Keep = "best",
     count: int | None = None,
     threshold: float | None = None,
@@ -112,7 +114,8 @@ def triage(
     Args:
         dataset: its folder, or `owner/name` on the hub. It is only read.
         out: folder for everything; a second call goes on where the first stopped.
-        by: a ranker, or its name.
+        policy: name of the policy that failures are tried with, as `train` takes it.
+        by: a ranker, or its name; `ranker_for` the policy when None.
         keep: which failures, see `select`.
         count: how many; 10, or all when there are fewer, when None.
         threshold: with "below", see `select`.
@@ -125,18 +128,21 @@ def triage(
         ConfigError: when no failure is to be kept.
         DatasetError: when it is missing, damaged or unlabelled, or has too few successes to hold
             some out.
-        UnknownName: when there is no such ranker.
+        UnknownName: when there is no such ranker or policy.
     """
     prepared = prepare(
         dataset, out, recipe=recipe, reading=reading, device=device, progress=progress
     )
-    return triage_prepared(prepared, by=by, keep=keep, count=count, threshold=threshold)
+    return triage_prepared(
+        prepared, policy=policy, by=by, keep=keep, count=count, threshold=threshold
+    )
 
 
 def triage_prepared(
     prepared: Prepared,
     *,
-    by: str | Ranker = "attention",
+    policy: str = "act-pb",
+    by: str | Ranker | None = None,
     keep: Keep = "best",
     count: int | None = None,
     threshold: float | None = None,
@@ -145,7 +151,8 @@ def triage_prepared(
 
     Args:
         prepared: the dataset, as `prepare` gives it.
-        by: a ranker, its name, or several, see `rank`.
+        policy: name of the policy that failures are tried with, as `train` takes it.
+        by: a ranker, its name, or several, see `rank`; `ranker_for` the policy when None.
         keep: which failures, see `select`.
         count: how many; 10, or all when there are fewer, when None.
         threshold: with "below", see `select`.
@@ -153,11 +160,18 @@ def triage_prepared(
     Raises:
         ConfigError: when no failure is to be kept.
         DatasetError: when an outcome is missing, or there are too few successes to hold some out.
-        UnknownName: when there is no such ranker.
+        UnknownName: when there is no such ranker or policy.
     """
     lab, demos = prepared.lab, prepared.demos
+    pipeline.check_policy(policy)
     selection = triaging.triage(
-        lab, demos, chosen_rankers(by), keep=keep, count=count, threshold=threshold
+        lab,
+        demos,
+        chosen_rankers(by or ranker_for(policy)),
+        keep=keep,
+        count=count,
+        threshold=threshold,
+        policy=policy,
     )
     recommended = reporting.report_triage(lab, demos, prepared.folder, demos.name)
     return Triaged(selection, recommended, lab.out / PAGE)
@@ -172,9 +186,18 @@ def demo(lab: Lab) -> Triaged:
     return Triaged(Selection.load(lab.out / SELECTION), recommended, page)
 
 
-def work_of_triage(prepared: Prepared, by: str | Ranker = "attention") -> Work:
+def ranker_for(policy: str) -> str:
+    """Name of the ranker that a triage with such a policy ranks by where none is named: the
+    paper's, where there is a parametric bias."""
+    return "attention" if policy == "act-pb" else "action-error"
+
+
+def work_of_triage(
+    prepared: Prepared, by: str | Ranker | None = None, policy: str = "act-pb"
+) -> Work:
     """What `triage_prepared` will train, and about how long it takes here."""
-    return working.work_of_triage(prepared.lab, prepared.demos, chosen_rankers(by))
+    rankers = chosen_rankers(by or ranker_for(policy))
+    return working.work_of_triage(prepared.lab, prepared.demos, rankers, policy)
 
 
 def work_of_demo(lab: Lab) -> str:
@@ -187,6 +210,27 @@ def run_study(lab: Lab, plan: StudyPlan) -> tuple[dict[str, Comparison], Path]:
     comparisons = study.paper(lab, plan)
     _, page = reporting.report_simulated(lab, shown=study.SHOWN, retrieving=SELECTED)
     return comparisons, page
+
+
+def afil(prepared: Prepared, plan: AfilPlan, *, task: str) -> list[Comparison]:
+    """AFIL's whole loop on a dataset, in rounds, beside its controls. See `guided_rounds`.
+
+    Args:
+        prepared: the dataset, without pictures.
+        plan: which failures, how many rounds, how strong a guidance.
+        task: the simulated task that the policies are rolled out on.
+    """
+    lab = prepared.lab
+    return guided_rounds(replace(lab, recipe=on_task(lab.recipe, task)), prepared.demos, plan)
+
+
+def prepare_task(lab: Lab) -> Prepared:
+    """The recipe's demonstrations of its own task, collected unless they are there."""
+    collect = replace(lab.recipe.collect, cameras=())
+    lab = replace(lab, recipe=replace(lab.recipe, collect=collect))
+    root = datasets.collect_dataset(lab)
+    demos = datasets.read_demos(lab, root)
+    return Prepared(datasets.fit(lab, demos, short_episodes="pad"), demos, root)
 
 
 def laboratory(

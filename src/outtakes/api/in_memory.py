@@ -22,7 +22,7 @@ from outtakes.experiments import datasets, pipeline, recipes, reporting
 from outtakes.experiments.folder import COMPARISON, SCORES, SELECTION
 from outtakes.experiments.lab import Lab, named_device
 from outtakes.experiments.recipes import Recipe
-from outtakes.experiments.run_folders import roll_out_runs
+from outtakes.experiments.run_folders import check_asked, roll_out_runs
 from outtakes.experiments.runs import ROLLOUTS
 from outtakes.experiments.setting_up import write_setup
 from outtakes.files import Location
@@ -190,6 +190,7 @@ def evaluate(
     arms: Mapping[str, Sequence[Checkpoint]],
     *,
     recipe: Recipe | str = "quick",
+    steering: str = "",
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> RolloutLog:
@@ -198,22 +199,30 @@ def evaluate(
     Args:
         arms: name of each arm -> its runs, one a seed.
         recipe: settings, or their name: task, number of rollouts, horizon, controller.
+        steering: what is asked of the policies that can be steered; the recipe's preference, or
+            their default, when "".
         device: where to compute.
         progress: told of every run.
 
     Raises:
         CheckpointError: when a run does not fit the task.
-        ConfigError: when an arm has no run.
+        ConfigError: when an arm has no run, or none can be steered.
         MachineError: when the simulator is missing.
+        UnknownName: when a run cannot be steered so.
     """
     for runs in arms.values():
         _check_runs(runs)
+    evaluation = recipes.recipe(recipe).evaluation
+    if steering:
+        check_asked([run.config for runs in arms.values() for run in runs], steering)
+        controller = replace(evaluation.controller, steering=steering)
+        evaluation = replace(evaluation, controller=controller)
     named = [
         (arm, run, Path(arm) / f"seed-{run.seed}") for arm, runs in arms.items() for run in runs
     ]
     return roll_out_runs(
         named,
-        recipes.recipe(recipe).evaluation,
+        evaluation,
         named_device(device),
         progress=progress,
         total=len(named),

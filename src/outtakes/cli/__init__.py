@@ -12,7 +12,7 @@ from tyro.conf import subcommand
 
 from outtakes.cli.collecting import Collect
 from outtakes.cli.converting import Convert
-from outtakes.cli.experiments import Demo, Report, Triage
+from outtakes.cli.experiments import Afil, Demo, Report, Triage
 from outtakes.cli.exporting import Export, Rerun
 from outtakes.cli.importing import Import
 from outtakes.cli.labelling import Label
@@ -36,6 +36,7 @@ _VERBS = (
     | Annotated[Export, subcommand("export")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Convert, subcommand("convert")]
+    | Annotated[Afil, subcommand("afil")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Rerun, subcommand("rerun")]

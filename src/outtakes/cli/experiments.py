@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,7 +16,8 @@ from outtakes.cli.verb import Overrides, Verb, episode_list
 from outtakes.console import Console
 
 if TYPE_CHECKING:
-    from outtakes.api import Triaged
+    from outtakes.api import Recipe, Triaged
+    from outtakes.data.reading import Reading
 
 
 @dataclass
@@ -57,8 +58,12 @@ class Triage(Trains):
     """How many failures to keep; 10, or all when there are fewer, when not given."""
     threshold: float | None = None
     """In the unit of the scores, with --keep below."""
-    by: str = "attention"
-    """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`."""
+    by: str | None = None
+    """What to rank them by: a ranker, or several as NAME[=WEIGHT],...; see `outtakes rank`. When
+    not given, attention with act-pb, and action-error with any other policy."""
+    policy: str = "act-pb"
+    """The policy that failures are tried with: act-pb, act, flow, afil, cfgrl, or another
+    package's; see `outtakes train`."""
 
     def run(self, console: Console) -> None:
         """Triage and say which failures to keep."""
@@ -68,12 +73,19 @@ class Triage(Trains):
             return
         from outtakes import api
 
-        api.chosen_rankers(self.by)
+        api.check_policy(self.policy)
+        by = self.by or api.ranker_for(self.policy)
+        api.chosen_rankers(by)
         prepared = self.prepare(self.out, console)
-        work = api.work_of_triage(prepared, self.by)
+        work = api.work_of_triage(prepared, by, self.policy)
         console.note(work.sentence())
         found = api.triage_prepared(
-            prepared, by=self.by, keep=self.keep, count=self.count, threshold=self.threshold
+            prepared,
+            policy=self.policy,
+            by=by,
+            keep=self.keep,
+            count=self.count,
+            threshold=self.threshold,
         )
         overview = prepared.overview
         _, argument = episode_list(found.selection, self.out / "selection.json", prepared.folder)
@@ -83,6 +95,63 @@ class Triage(Trains):
             "lerobot_argument": argument,
         }
         _tell(finished, console, found, facts, overview.left_out())
+
+
+@dataclass
+class Afil(Trains):
+    """Learn from successes, fail, learn what to stay away from, and try again, beside controls."""
+
+    needs = ("av", "lerobot", "mujoco", "pyarrow", "scipy")
+
+    dataset: Annotated[Positional[str], arg(metavar="DATASET|TASK")]
+    """A dataset of the task with object poses; or a simulated task to collect one of."""
+    out: Path = Path("outtakes-afil")
+    """Folder for everything; a second call goes on where the first stopped."""
+    task: str = "lift"
+    """The simulated task of the dataset."""
+    failures: Literal["own", "demonstrated", "both"] = "own"
+    """Which failures to stay away from: those the policy makes itself, the dataset's, or both."""
+    count: int = 20
+    """Failures of its own to find in each round."""
+    rounds: int = 1
+    """Times that the guided policy fails and learns again."""
+    alphas: tuple[float, ...] = (1.0,)
+    """Strengths of the guidance; the first is in question."""
+    rollouts: int | None = None
+    """Rollouts of every seed of every arm; the recipe's when not given."""
+
+    def run(self, console: Console) -> None:
+        """Do what is missing of every round and print their tables."""
+        from outtakes import api
+        from outtakes.sim.environment import environments
+
+        plan = api.AfilPlan(self.failures, self.count, self.rounds, self.alphas)
+        if self.dataset in environments():
+            task = self.dataset
+            prepared = api.prepare_task(self.lab(self.settings(), self.out, console, task=task))
+        else:
+            task, prepared = self.task, self.prepare(self.out, console)
+        found = api.afil(prepared, plan, task=task)
+        tables = [
+            (self.out / f"round-{n + 1}" / "tables.md").read_text(encoding="utf-8")
+            for n in range(plan.rounds)
+        ]
+        console.result(
+            "\n".join(tables),
+            {
+                "verdicts": [c.verdict() for c in found],
+                "rates": [{name: r.rate for name, r in c.rates.items()} for c in found],
+            },
+        )
+
+    def settings(self) -> Recipe:
+        """The recipe, with so many rollouts."""
+        chosen = super().settings()
+        return chosen if self.rollouts is None else replace(chosen, rollouts=self.rollouts)
+
+    def reading(self) -> Reading:
+        """Without pictures."""
+        return replace(super().reading(), cameras=())
 
 
 def _tell(

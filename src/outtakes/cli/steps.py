@@ -232,8 +232,9 @@ class Evaluate(Verb):
     """Average overlapping chunks with weights exp(-ENSEMBLE i), i = 0 the oldest (ACT's temporal
     ensembling, 0.01 there); chunks are executed as they are when not given."""
     steering: str | None = None
-    """What policies with parametric bias are steered by: nearest (the paper's), nearest-<n>, mean
-    or zero; the recipe's when not given."""
+    """What policies that can be steered are steered by: with parametric bias nearest (the paper's),
+    nearest-<n>, mean or zero; afil adaptive-<alpha> or constant-<w>; cfgrl guided-<w>. The
+    recipe's, or the policy's own default, when not given."""
     videos: int = 0
     """Initial states to film every run from, as mp4."""
     signals: tuple[str, ...] = ()
@@ -246,17 +247,19 @@ class Evaluate(Verb):
 
         check_given(self.runs, "run folder")
         chosen = self.settings()
-        controller = replace(
-            chosen.controller,
-            ensemble=self.ensemble,
-            steering=chosen.controller.steering if self.steering is None else self.steering,
-        )
+        controller = replace(chosen.controller, ensemble=self.ensemble)
         rollouts = given(self.rollouts, _MOST_ROLLOUTS if self.until_clear else chosen.rollouts)
         chosen = replace(chosen, rollouts=rollouts, controller=controller)
         lab = self.lab(chosen, self.out, console, task=self.task)
         if self.until_clear:
             return self._until_clear(lab, console)
-        found = api.evaluate_runs(lab, self.runs, videos=self.videos, signals=self.signals)
+        found = api.evaluate_runs(
+            lab,
+            self.runs,
+            steering=self.steering or "",
+            videos=self.videos,
+            signals=self.signals,
+        )
         lines = [
             f"{arm}: {100 * r.rate:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f}), "
             f"{r.n_seeds} seeds"
@@ -280,7 +283,9 @@ class Evaluate(Verb):
             raise ConfigError("videos or signals until clear", remedy="evaluate again for them")
         if not 0 <= self.margin <= 1:
             raise ConfigError(f"--margin {self.margin:g}", remedy="choose it in [0, 1]")
-        found, times = api.evaluate_until_clear(lab, self.runs, margin=self.margin)
+        found, times = api.evaluate_until_clear(
+            lab, self.runs, margin=self.margin, steering=self.steering or ""
+        )
         baseline, treatment = times
         opening = "" if found.clear(self.margin) else "Not clear yet: "
         verdict = (

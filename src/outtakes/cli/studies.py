@@ -4,39 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
-from outtakes.cli.verb import Overrides
+from outtakes.cli.study_options import OnCell, OnReplicates, OnTask
 from outtakes.console import Console
-
-if TYPE_CHECKING:
-    from outtakes.api import Lab
-    from outtakes.experiments.cell import Cell
-
 
 _BASELINE = "act-s"
 """What advice must not do worse than."""
-
-
-@dataclass(kw_only=True)
-class OnTask(Overrides):
-    """What all studies take."""
-
-    needs = ("av", "jinja2", "lerobot", "mujoco", "pyarrow", "scipy")
-
-    out: Path = Path("outtakes-study")
-    """Folder for everything; a second call goes on where the first stopped."""
-    task: str = "lift"
-    """The simulated task."""
-    workers: int | None = None
-    """Processes, a core each; as many as there are cores when not given."""
-
-    def laboratory(self, console: Console) -> Lab:
-        """The study's folder and settings."""
-        lab = self.lab(self.settings(), self.out, console, task=self.task)
-        return replace(lab, workers=self.workers)
 
 
 @dataclass(kw_only=True)
@@ -71,30 +47,6 @@ class StudyPaper(OnTask):
 
 
 @dataclass(kw_only=True)
-class OnCell(OnTask):
-    """What studies of few successes and all failures of one collection take."""
-
-    successes: int = 10
-    """Successes beside the failures: the first so many of the collection."""
-    collection: int | None = None
-    """Collection seed of the demonstrations."""
-    rollouts: int | None = None
-    """Rollouts of every seed of every arm; the recipe's when not given."""
-
-    def cell(self, console: Console, *, tuning: bool) -> Cell:
-        """The cell; of tuning, on demonstrations and initial states that nothing reports."""
-        from outtakes.experiments import replication
-
-        return replication.cell(
-            self.laboratory(console),
-            self.successes,
-            collection=self.collection,
-            rollouts=self.rollouts,
-            tuning=tuning,
-        )
-
-
-@dataclass(kw_only=True)
 class StudyBudgets(OnCell):
     """How long to train: a learning curve for every way to train, on tuning data."""
 
@@ -102,13 +54,18 @@ class StudyBudgets(OnCell):
     """Ways to train, for example act-s act-15 act-all; all when not given."""
     lengths: tuple[int, ...] | None = None
     """Optimiser steps at which to roll out."""
+    policy: Literal["act", "flow"] = "act"
+    """The family of the ways to train: ACT's, or those of flow matching, AFIL among them."""
 
     def run(self, console: Console) -> None:
         """Measure what is missing and print the curves."""
         from outtakes.experiments import replication
 
         found = replication.measure_budgets(
-            self.cell(console, tuning=True), arms=self.arms, lengths=self.lengths
+            self.cell(console, tuning=True),
+            arms=self.arms,
+            lengths=self.lengths,
+            family=self.policy,
         )
         curves = {
             name: {"steps": list(c.steps), "rates": c.means.round(4).tolist(), "best": c.best}
@@ -166,25 +123,6 @@ class StudyUsefulness(OnCell):
 
 
 @dataclass(kw_only=True)
-class OnReplicates(OnTask):
-    """What studies take that are repeated on collections of their own."""
-
-    successes: int = 10
-    """Successes beside the failures: the first so many of each collection."""
-    replicates: int = 8
-    """Collections, each with initial states and training seeds of its own."""
-    rollouts: int | None = None
-    """Rollouts of every seed of every arm; the recipe's when not given."""
-    tuning: bool = False
-    """On collections and initial states that nothing reported uses."""
-
-    def repeated(self) -> dict[str, Any]:
-        """These settings."""
-        names = ("successes", "replicates", "rollouts", "tuning")
-        return {name: getattr(self, name) for name in names}
-
-
-@dataclass(kw_only=True)
 class StudyRankers(OnReplicates):
     """Rankers judged by the policies they make: each one's choice of failures against chance."""
 
@@ -228,6 +166,8 @@ class StudyWays(OnReplicates):
     """Which ways, for example act-s act-all; all that were tuned when not given."""
     held_out: bool = False
     """Also measure how far their error on held-out successes tells their success."""
+    policy: Literal["act", "flow"] | None = None
+    """The family of the ways to train; all that were tuned when not given."""
 
     def run(self, console: Console) -> None:
         """Train what is missing and print the table."""
@@ -243,6 +183,7 @@ class StudyWays(OnReplicates):
             tuned,
             arms=self.arms,
             held_out=self.held_out,
+            family=self.policy,
             **self.repeated(),
         )
         against = against_successes(found)
@@ -292,6 +233,32 @@ class StudyWorth(OnTask):
         )
 
 
+@dataclass(kw_only=True)
+class StudyAfil(OnReplicates):
+    """Guidance away from failures, at several strengths, beside its controls."""
+
+    alphas: tuple[float, ...] = (1.0, 0.5, 2.0, 4.0, 8.0)
+    """Strengths of the guidance; 0 is always among them."""
+    failures: tuple[Literal["demonstrated", "own", "both"], ...] = ("demonstrated", "own")
+    """Where the failures are from."""
+    count: int = 20
+    """Failures of its own to find."""
+
+    def run(self, console: Console) -> None:
+        """Train what is missing and print the table."""
+        from outtakes.experiments.replication import against_flow, compare_alphas
+
+        found = compare_alphas(
+            self.laboratory(console),
+            self.alphas,
+            origins=self.failures,
+            count=self.count,
+            **self.repeated(),
+        )
+        table = found.table(against_flow(found), title="Guided", than="the successes alone")
+        console.result(table, {"rates": dict(found.rates)})
+
+
 _STUDIES = (
     Annotated[StudyPaper, subcommand("paper")]
     | Annotated[StudyBudgets, subcommand("budgets")]
@@ -300,6 +267,7 @@ _STUDIES = (
     | Annotated[StudyRankers, subcommand("rankers")]
     | Annotated[StudyWays, subcommand("ways")]
     | Annotated[StudyWorth, subcommand("worth")]
+    | Annotated[StudyAfil, subcommand("afil")]
 )
 
 

@@ -85,7 +85,7 @@ def evaluate(
             states,
             arm=arm,
             seed=checkpoint.seed,
-            config=_controller(evaluation, checkpoint, steering),
+            config=controller_of(evaluation, checkpoint, steering),
             image_size=evaluation.image_size,
             drawn_from=str(evaluation.states),
             decide=None if watched_by is None else watched_by(steering),
@@ -93,7 +93,7 @@ def evaluate(
     ]
 
 
-def _controller(evaluation: Evaluation, run: Checkpoint, steering: str) -> ControllerConfig:
+def controller_of(evaluation: Evaluation, run: Checkpoint, steering: str) -> ControllerConfig:
     """The controller under a steering; it asks again at the latest when a chunk is at its end."""
     replan = min(evaluation.controller.replan, run.config.chunk)
     return replace(evaluation.controller, steering=steering, replan=replan)
@@ -146,7 +146,7 @@ def evaluate_until_clear(
                 states,
                 arm=arm,
                 seed=run.seed,
-                config=_controller(evaluation, run, steering),
+                config=controller_of(evaluation, run, steering),
                 indices=block,
                 image_size=evaluation.image_size,
                 drawn_from=str(evaluation.states),

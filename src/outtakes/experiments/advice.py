@@ -107,11 +107,13 @@ def _trained_as(treatment: str) -> dict[str, str]:
 def _held_out(errors: ActionErrors, chosen: Option, every: Option) -> dict[str, Any]:
     base = float(errors.errors[BASELINE].mean())
     named = errors.differences["selected"]
+    chosen, every = (replace(option, policy=errors.policy) for option in (chosen, every))
     options = [replace(chosen, gain=_gain(named, named.p, -base))]
     if every.failures != chosen.failures:
         count = len(chosen.failures)
         noun = "failure" if count == 1 else "failures"
-        at_random = Option(f"{count} {noun} drawn at random", (), control=True)
+        what = f"{count} {noun} drawn at random"
+        at_random = Option(what, (), control=True, policy=errors.policy)
         options += [
             replace(option, gain=_gain(errors.differences[arm], errors.adjusted_p[arm], -base))
             for arm, option in (("random", at_random), ("all", every))

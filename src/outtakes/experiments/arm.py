@@ -29,9 +29,9 @@ class Arm:
     that takes none, or for its default."""
     paper: str = ""
     """The paper's success rate for the same cell under the first steering, in %."""
-    base: str = ""
-    """Name of the arm whose run of the same seed it starts from, which must be done before; ""
-    from nothing."""
+    base: Arm | None = None
+    """The arm whose run of the same seed it starts from, trained first where it is not; None from
+    nothing."""
 
     @property
     def treatments(self) -> Mapping[str, str]:
@@ -41,8 +41,9 @@ class Arm:
     @property
     def labels(self) -> Mapping[str, str]:
         """Name in comparisons -> name for people."""
+        what = " PB" if self.policy.kind == "act" else ""
         return {
-            name: f"{self.label}, {steering} PB" if steering else self.label
+            name: f"{self.label}, {steering}{what}" if steering else self.label
             for steering, name in self.treatments.items()
         }
 
@@ -68,6 +69,17 @@ def label_arm(recipe: Recipe, name: str, label: str, episodes: Sequence[int]) ->
     return Arm(name, label, tuple(sorted(episodes)), policy, recipe.train)
 
 
+def without_failures(policy: str) -> str:
+    """Name of the policy that is trained in place of this one on successes alone.
+
+    Raises:
+        UnknownName: when there is no such policy.
+    """
+    if policy in ("act", "act-pb"):
+        return policy
+    return config_class(policy).without_failures or policy
+
+
 def policy_arm(recipe: Recipe, policy: str, name: str, label: str, episodes: Sequence[int]) -> Arm:
     """A policy by its name: "act", "act-pb", or a kind, of the recipe's shape.
 
@@ -83,12 +95,13 @@ def policy_arm(recipe: Recipe, policy: str, name: str, label: str, episodes: Seq
     arm = Arm(name, label, tuple(sorted(episodes)), config, training)
     if not config.base:
         return arm
+    start = policy_arm(recipe, config.base, f"{name}-{config.base}", label, episodes)
     # What it starts from can act already: a third of the steps, each outcome as often.
     steps = max(training.steps // 3, 1)
     shorter = replace(
         training, steps=steps, warmup=min(training.warmup, steps // 10), balanced=True
     )
-    return replace(arm, training=shorter, base=config.base)
+    return replace(arm, training=shorter, base=start)
 
 
 def bias_arm(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.recipes import Recipe
 from outtakes.experiments.runs import stop_name
 from outtakes.experiments.study_log import run_recorded
-from outtakes.experiments.ways import all_failures_arms
+from outtakes.experiments.ways import all_failures_arms, flow_arms
 from outtakes.sim.initial_states import InitialStates, Stream
 
 LENGTHS = (300, 600, 1_000, 1_500, 2_500, 4_000, 6_000)
@@ -47,23 +48,33 @@ AT_RANDOM = 15
 """Failures of the arm that stands for every selection of so many."""
 
 
-def arms_of(cell: Cell, names: Sequence[str] | None = None) -> list[Arm]:
+Family = Literal["act", "flow"]
+"""Ways to train by the policy they are ways of: ACT, or flow matching."""
+
+
+def arms_of(
+    cell: Cell, names: Sequence[str] | None = None, family: Family | None = None
+) -> list[Arm]:
     """The ways to train whose length is free: on successes, on some failures, on all of them.
 
     Args:
         cell: its successes and failures.
-        names: which of them; all when None.
+        names: which of them; all of the family when None.
+        family: of which policy; any when None.
 
     Raises:
         UnknownName: when there is none of a name.
     """
     successes, failures = cell.successes, cell.failures
     some = np.random.default_rng(5).permutation(failures)[:AT_RANDOM].tolist()
-    arms = [
-        *all_failures_arms(cell.lab.recipe, successes, failures),
-        cell.act(f"act-{AT_RANDOM}", some),
-    ]
-    known = {arm.name: arm for arm in arms}
+    arms = {
+        "act": [
+            *all_failures_arms(cell.lab.recipe, successes, failures),
+            cell.act(f"act-{AT_RANDOM}", some),
+        ],
+        "flow": flow_arms(cell.lab.recipe, successes, failures),
+    }
+    known = {arm.name: arm for kind, own in arms.items() if family in (kind, None) for arm in own}
     for name in names or ():
         if name not in known:
             raise UnknownName("arm", name, known)

@@ -14,6 +14,7 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout
 from outtakes.data.lerobot.location import find_layout
 from outtakes.evaluation.recommendation import Command, Decision, Recommendation
+from outtakes.experiments.arm import without_failures
 from outtakes.experiments.folder import SCORES, SELECTION, SUCCESSES
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.recipes import QUICK, RECIPES, Recipe, fitting_chunk
@@ -65,8 +66,10 @@ def training_commands(
     layout = find_layout(dataset)
     commands: list[Command] = []
     if recommended.again:
-        once_more = _demo_again(lab) if simulated else _again(lab, demos, layout.home, selection)
-        commands.append(once_more)
+        policy = recommended.policy
+        commands.append(
+            _demo_again(lab) if simulated else _again(lab, demos, layout.home, selection, policy)
+        )
     for way in _ways(lab, demos, selection, recommended):
         own = _outtakes(lab, demos, layout.home, way, recommended.policy)
         commands += [*_lerobot(lab, layout, way), own]
@@ -130,7 +133,7 @@ def _demo_again(lab: Lab) -> Command:
     return Command("Run it again, with enough training to tell", again)
 
 
-def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection) -> Command:
+def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection, policy: str) -> Command:
     """The same triage with a recipe whose numbers mean something."""
     named = _named(lab.recipe)
     recipe = QUICK if named.too_short else named
@@ -140,6 +143,8 @@ def _again(lab: Lab, demos: DemoSet, home: Path, selection: Selection) -> Comman
     words += ["--by", by, "--count", str(len(set(failures).intersection(selection.kept)))]
     if selection.rule in ("worst", "low", "mid", "high", "random"):
         words += ["--keep", selection.rule]
+    if policy != "act-pb":
+        words += ["--policy", policy]
     chunk = lab.recipe.policy.chunk
     if chunk != fitting_chunk(recipe, demos, pad=False):
         words += ["--chunk", str(chunk)]
@@ -159,6 +164,8 @@ def _outtakes(lab: Lab, demos: DemoSet, home: Path, way: _Way, policy: str) -> C
     words += _trained_alike(lab, way.arm, named)
     if named.seeds != recipe.seeds:
         words += ["--seeds", *map(str, recipe.seeds)]
+    if not set(way.selection.kept).intersection(demos.episodes(Outcome.FAILURE)):
+        policy = without_failures(policy)
     words += ["--policy", policy, "--out", str(lab.out.absolute() / f"train-{way.name}")]
     return Command(f"Train the kind of policy that was measured here on {way.what}", _own(*words))
 

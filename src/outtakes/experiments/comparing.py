@@ -11,7 +11,7 @@ from outtakes.evaluation.learning_curves import Budgets
 from outtakes.evaluation.replicates import Replicates
 from outtakes.evaluation.rollouts import RolloutLog, treatment
 from outtakes.experiments.arm import Arm
-from outtakes.experiments.budgets import arms_of
+from outtakes.experiments.budgets import Family, arms_of
 from outtakes.experiments.cell import Cell
 from outtakes.experiments.pipeline import jobs_of
 from outtakes.experiments.runs import Job, stop_name
@@ -19,12 +19,16 @@ from outtakes.experiments.study_log import run_recorded
 from outtakes.experiments.ways import finish_arm
 
 WAYS = "ways.json"
-FINISHED = "finish-all"
-_ON_SUCCESSES = ("act-s", "pb-s")
+FINISHED = {"act-all": "finish-all", "flow-all": "flow-finish"}
+"""Arm on all failures -> the one that then trains briefly on the successes alone."""
+_ON_SUCCESSES = ("act-s", "pb-s", "flow-s", "afil-s")
 
 
 def compare_ways(
-    cell: Cell, tuned: Budgets, names: Sequence[str] | None = None
+    cell: Cell,
+    tuned: Budgets,
+    names: Sequence[str] | None = None,
+    family: Family | None = None,
 ) -> dict[str, float]:
     """One replicate; treatment -> success rate at its tuned length.
 
@@ -34,25 +38,23 @@ def compare_ways(
         cell: its successes and failures.
         tuned: of every arm under every steering.
         names: of the arms; all that were tuned when None.
+        family: ways to train which policy; any when None.
 
     Raises:
         ConfigError: when an arm was not tuned.
     """
     lab = cell.lab
-    arms = arms_of(cell, names or _tuned_arms(cell, tuned))
+    arms = arms_of(cell, names or _tuned_arms(cell, tuned, family), family)
     jobs = [job for arm in arms for job in _jobs_at_lengths(cell, arm, tuned)]
-    finish = _finish(cell, tuned) if any(arm.name == "act-all" for arm in arms) else None
-    if finish:
-        jobs += jobs_of(lab, [finish], lab.recipe.seeds, cell.demos, lab.recipe.evaluation)
+    finished = [_finished(arm, tuned) for arm in arms if arm.name in FINISHED]
+    jobs += jobs_of(lab, finished, lab.recipe.seeds, cell.demos, lab.recipe.evaluation)
     log = run_recorded(lab, jobs)
     rates = {}
     for arm in arms:
         for steering, name in arm.treatments.items():
             at = stop_name(arm.name, tuned.steps(name))
             rates[name] = _rate(log, treatment(at, steering))
-    if finish:
-        rates[FINISHED] = _rate(log, FINISHED)
-    return rates
+    return rates | {arm.name: _rate(log, arm.name) for arm in finished}
 
 
 def against_successes(found: Replicates) -> dict[str, str]:
@@ -65,8 +67,12 @@ def against_successes(found: Replicates) -> dict[str, str]:
     return {name: best for name in found.rates if name not in alone}
 
 
-def _tuned_arms(cell: Cell, tuned: Budgets) -> list[str]:
-    return [arm.name for arm in arms_of(cell) if set(arm.treatments.values()) <= set(tuned.curves)]
+def _tuned_arms(cell: Cell, tuned: Budgets, family: Family | None) -> list[str]:
+    return [
+        arm.name
+        for arm in arms_of(cell, None, family)
+        if set(arm.treatments.values()) <= set(tuned.curves)
+    ]
 
 
 def _jobs_at_lengths(cell: Cell, arm: Arm, tuned: Budgets) -> list[Job]:
@@ -78,11 +84,9 @@ def _jobs_at_lengths(cell: Cell, arm: Arm, tuned: Budgets) -> list[Job]:
     return [replace(job, stops=stops) for job in jobs]
 
 
-def _finish(cell: Cell, tuned: Budgets) -> Arm:
-    recipe = cell.lab.recipe
-    own = replace(recipe, train=replace(recipe.train, steps=tuned.steps("act-all")))
-    label = "ACT, all failures, then the successes alone"
-    return finish_arm(own, FINISHED, label, cell.successes, cell.failures)
+def _finished(arm: Arm, tuned: Budgets) -> Arm:
+    tuned_arm = replace(arm, training=replace(arm.training, steps=tuned.steps(arm.name)))
+    return finish_arm(tuned_arm, FINISHED[arm.name], f"{arm.label}, then the successes alone")
 
 
 def _rate(log: RolloutLog, name: str) -> float:

@@ -37,20 +37,24 @@ class ActionErrors:
     """Arm -> its error minus that of successes only, paired by seed and held-out success."""
     adjusted_p: Mapping[str, float]
     """Arm -> p of its difference, adjusted for the number of arms (Holm)."""
+    policy: str = "act-pb"
+    """Kind of policy that they were measured with, as `outtakes train --policy` names it."""
 
     @staticmethod
-    def of(errors: Mapping[str, np.ndarray]) -> ActionErrors:
+    def of(errors: Mapping[str, np.ndarray], policy: str = "act-pb") -> ActionErrors:
         """Compare every arm's errors with those of successes only."""
         others = [arm for arm in errors if arm != BASELINE]
         differences = {arm: _difference(errors[arm], errors[BASELINE]) for arm in others}
         means = {arm: _difference(e, np.zeros_like(e)) for arm, e in errors.items()}
         adjusted = holm([differences[arm].p for arm in others])
-        return ActionErrors(errors, means, differences, dict(zip(others, adjusted, strict=True)))
+        by_arm = dict(zip(others, adjusted, strict=True))
+        return ActionErrors(errors, means, differences, by_arm, policy)
 
     def save(self, path: Path) -> None:
         """Write `action_error.json`."""
         content = {
             "baseline": BASELINE,
+            "policy": self.policy,
             "errors": {arm: values.tolist() for arm, values in self.errors.items()},
         }
         write_json(path, _KIND, _VERSION, content)
@@ -92,7 +96,7 @@ def folds(demos: DemoSet) -> list[list[int]]:
 
 def _parse(content: Mapping[str, Any]) -> ActionErrors:
     errors = {arm: np.array(e, np.float64) for arm, e in content["errors"].items()}
-    return ActionErrors.of(errors)
+    return ActionErrors.of(errors, content.get("policy", "act-pb"))
 
 
 def _difference(values: np.ndarray, baseline: np.ndarray) -> Difference:

@@ -81,7 +81,7 @@ def train_policy(
     demos_of_arm = demos.subset(arm.episodes).successes
     arm.policy.check_outcomes(int(demos_of_arm.sum()), int((~demos_of_arm).sum()))
     if arm.base:
-        train_policy(lab, demos, arm.base, selection=selection, wandb=wandb)
+        train_policy(lab, demos, arm.base.name, selection=selection, wandb=wandb)
     jobs = jobs_of(lab, [arm], lab.recipe.seeds, demos)
     with ExitStack() as monitors:
         logs = {
@@ -110,7 +110,10 @@ def _arm(recipe: Recipe, demos: DemoSet, policy: str, selection: Selection | Non
     check_policy(policy)
     if policy == "act-pb":
         check_success(demos)
-    return policy_arm(recipe, policy, policy, policy, kept)
+    arm = policy_arm(recipe, policy, policy, policy, kept)
+    # What it starts from lies where training that alone would put it.
+    base = arm.base
+    return arm if base is None else replace(arm, base=replace(base, name=base.policy.kind))
 
 
 def _announced(lab: Lab, job: Job, log: Monitor) -> Monitor:

@@ -14,12 +14,15 @@ from outtakes.evaluation.foresight import Foresight, Foretold
 from outtakes.evaluation.learning_curves import BUDGETS, Budgets
 from outtakes.evaluation.replicates import Replicates
 from outtakes.experiments import budgets, comparing, screening, worth
-from outtakes.experiments.budgets import any_length, on_tuning_states
+from outtakes.experiments.budgets import Family, any_length, on_tuning_states
 from outtakes.experiments.cell import TUNING_COLLECTION, Cell, prepare_cell
 from outtakes.experiments.foretelling import FORESIGHT, foretold_curves, foretold_ways
+from outtakes.experiments.guided_rounds import AfilPlan, Failures, guided_rounds
 from outtakes.experiments.lab import Lab
 from outtakes.experiments.screening import ScreeningPlan
 from outtakes.experiments.worth import WorthPlan
+
+AFIL = "afil.json"
 
 
 def cell(
@@ -76,14 +79,24 @@ def replicate(
 
 
 def measure_budgets(
-    cell: Cell, *, arms: Sequence[str] | None = None, lengths: Sequence[int] | None = None
+    cell: Cell,
+    *,
+    arms: Sequence[str] | None = None,
+    lengths: Sequence[int] | None = None,
+    family: Family = "act",
 ) -> Budgets:
     """The learning curve of every way to train of a cell; leaves `budgets.json`.
+
+    Args:
+        cell: its successes and failures.
+        arms: which ways; all of the family when None.
+        lengths: optimiser steps; `budgets.LENGTHS` when None.
+        family: ways to train which policy.
 
     Raises:
         UnknownName: when there is no arm of a name.
     """
-    lab, chosen = cell.lab, budgets.arms_of(cell, arms)
+    lab, chosen = cell.lab, budgets.arms_of(cell, arms, family)
     found = budgets.measure_budgets(lab, cell.demos, chosen, lengths=lengths or budgets.LENGTHS)
     found.save(lab.out / BUDGETS)
     return found
@@ -137,6 +150,7 @@ def compare_ways(
     successes: int,
     replicates: int,
     arms: Sequence[str] | None = None,
+    family: Family | None = None,
     rollouts: int | None = None,
     tuning: bool = False,
     held_out: bool = False,
@@ -149,6 +163,7 @@ def compare_ways(
         successes: how many of each collection, from the first.
         replicates: how many; those that were done before are only read.
         arms: which ways; all that were tuned when None.
+        family: ways to train which policy; any when None.
         rollouts: of every run; the recipe's when None.
         tuning: on collections and initial states that nothing reported uses.
         held_out: also measure each way's action error on held-out successes; leaves
@@ -161,7 +176,7 @@ def compare_ways(
 
     def measure(number: int) -> Mapping[str, float]:
         own = replicate(lab, number, successes, rollouts=rollouts, tuning=tuning)
-        rates = comparing.compare_ways(own, tuned, arms)
+        rates = comparing.compare_ways(own, tuned, arms, family)
         if held_out:
             foretold.extend(foretold_ways(own, tuned, rates, number))
         return rates
@@ -195,6 +210,52 @@ def measure_worth(
     )
     found.save(lab.out / worth.WORTH, worth.with_against_without(plan))
     return found
+
+
+def compare_alphas(
+    lab: Lab,
+    alphas: Sequence[float],
+    *,
+    origins: Sequence[Failures] = ("demonstrated", "own"),
+    count: int = 20,
+    successes: int,
+    replicates: int,
+    rollouts: int | None = None,
+    tuning: bool = False,
+) -> Replicates:
+    """AFIL at several α beside its controls, by where the failures are from; leaves `afil.json`.
+
+    Args:
+        lab: the study's folder, and a recipe.
+        alphas: strengths of the guidance.
+        origins: of the failures.
+        count: failures of its own to find.
+        successes: how many of each collection, from the first.
+        replicates: how many; those that were done before are only read.
+        rollouts: of every run; the recipe's when None.
+        tuning: on collections and initial states that nothing reported uses.
+
+    Raises:
+        ConfigError: when fewer successes were collected, or a policy hardly ever fails.
+    """
+
+    def measure(number: int) -> Mapping[str, float]:
+        own, rates = replicate(lab, number, successes, rollouts=rollouts, tuning=tuning), {}
+        for origin in origins:
+            plan = AfilPlan(failures=origin, count=count, alphas=tuple(alphas))
+            (found,) = guided_rounds(replace(own.lab, out=own.lab.out / origin), own.demos, plan)
+            rates |= {f"{origin}: {name}": rate.rate for name, rate in found.rates.items()}
+        return rates
+
+    found = _each(replicates, measure)
+    found.save(lab.out / AFIL, against_flow(found))
+    return found
+
+
+def against_flow(found: Replicates) -> dict[str, str]:
+    """Treatment -> the flow policy of the successes alone beside it."""
+    alone = {name: f"{name.partition(': ')[0]}: flow-s" for name in found.rates}
+    return {name: own for name, own in alone.items() if name != own}
 
 
 def _each(replicates: int, measure: Callable[[int], Mapping[str, float]]) -> Replicates:

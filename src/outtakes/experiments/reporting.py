@@ -10,6 +10,7 @@ from outtakes.data.demo import DemoSet
 from outtakes.evaluation.recommendation import Command, Recommendation, recommend
 from outtakes.evaluation.rollouts import RolloutLog
 from outtakes.experiments.advice import evidence_in
+from outtakes.experiments.arm import policy_arm
 from outtakes.experiments.commands import demo_commands, training_commands
 from outtakes.experiments.filming import Actor, film, map_retrieval
 from outtakes.experiments.folder import ADVICE, FILMS, Folder
@@ -51,12 +52,15 @@ def report_triage(lab: Lab, demos: DemoSet, dataset: Path, name: str) -> Recomme
     folder = Folder(lab.out)
     selection = folder.selection
     arms = arms_of(demos, folder.scores_of(demos), selection)
+    errors = folder.action_errors
+    tried = None if errors is None else policy_arm(lab.recipe, errors.policy, "", "", ()).policy
     write_setup(
         lab,
         demos,
         title=f"which failures of {Path(name).name} to keep",
         dataset=dataset.absolute(),
         labels={arm: label for arm, (label, _) in arms.items()},
+        policy=tried,
     )
     return write_advice(lab, demos, dataset, selection)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from outtakes.files import Location
 from outtakes.monitoring.signal import signal
 from outtakes.monitoring.signal_log import SignalLog
 from outtakes.policy.checkpoint import Checkpoint
+from outtakes.policy.policy import PolicyConfig
 from outtakes.progress import Progress
 from outtakes.sim.environment import make_environment
 
@@ -43,25 +44,33 @@ class Evaluated:
 
 
 def evaluate_runs(
-    lab: Lab, runs: Sequence[Location], *, videos: int = 0, signals: Sequence[str] = ()
+    lab: Lab,
+    runs: Sequence[Location],
+    *,
+    steering: str = "",
+    videos: int = 0,
+    signals: Sequence[str] = (),
 ) -> Evaluated:
     """Roll run folders `.../<arm>/seed-<n>` out and leave the artifacts in the experiment's folder.
 
     Args:
         lab: the experiment: task, rollouts, controller, and where to write.
         runs: the folders; the first arm is the baseline.
+        steering: what is asked of the policies that can be steered; the recipe's preference, or
+            their default, when "".
         videos: initial states to film every run from.
         signals: names of signals to record at every query of the policies, in `signals.parquet`.
 
     Raises:
         CheckpointError: when a run does not fit the environment.
-        ConfigError: when there is no run.
-        UnknownName: when there is no such signal.
+        ConfigError: when there is no run, or none that can be steered.
+        UnknownName: when there is no such signal, or a run cannot be steered so.
     """
     recorded = SignalLog([signal(name) for name in signals]) if signals else None
     folders = [Path(run) for run in runs]
     if not folders:
         raise ConfigError("no run folder", remedy="give at least one run folder")
+    lab = _steered(lab, folders, steering)
     named = ((run.absolute().parent.name, Checkpoint.load(run), run) for run in folders)
     log = roll_out_runs(
         named,
@@ -86,7 +95,7 @@ def evaluate_runs(
 
 
 def evaluate_until_clear(
-    lab: Lab, runs: Sequence[Location], *, margin: float = 0.1
+    lab: Lab, runs: Sequence[Location], *, margin: float = 0.1, steering: str = ""
 ) -> tuple[Evidence, Mapping[str, TimeToSuccess]]:
     """Roll run folders of two arms out until it is clear which succeeds more often.
 
@@ -98,15 +107,18 @@ def evaluate_until_clear(
         lab: the experiment; its recipe's rollouts are the most there will be of each run.
         runs: folders `.../<arm>/seed-<n>`; the first arm is the baseline.
         margin: a difference that is surely smaller than this counts as none, in [0, 1].
+        steering: see `evaluate_runs`.
 
     Returns:
         The difference of the second arm, and the time to success of both.
 
     Raises:
         CheckpointError: when a run does not fit the environment.
-        ConfigError: when there are not two arms.
+        ConfigError: when there are not two arms, or none that can be steered.
+        UnknownName: when a run cannot be steered so.
     """
     folders = [Path(run) for run in runs]
+    lab = _steered(lab, folders, steering)
     loaded = [(run.absolute().parent.name, Checkpoint.load(run)) for run in folders]
     for (_, checkpoint), folder in zip(loaded, folders, strict=True):
         check_fits(checkpoint, folder, lab.recipe.evaluation.task)
@@ -124,6 +136,28 @@ def evaluate_until_clear(
     return found, times_to_success(log, baseline)
 
 
+def check_asked(policies: Sequence[PolicyConfig], steering: str) -> None:
+    """Refuse a steering that a user asked for and that one of these policies cannot take.
+
+    Policies that take none are rolled out beside the others as they are.
+
+    Raises:
+        ConfigError: when none of them can be steered.
+        UnknownName: when one of them knows no such steering.
+    """
+    for policy in [p for p in policies if p.steerings != ("",)] or policies:
+        policy.check_steering(steering)
+
+
+def _steered(lab: Lab, folders: Sequence[Path], steering: str) -> Lab:
+    """The experiment, whose policies are steered as was asked, if anything was."""
+    if not steering:
+        return lab
+    check_asked([Checkpoint.load(run).config for run in folders], steering)
+    controller = replace(lab.recipe.controller, steering=steering)
+    return replace(lab, recipe=replace(lab.recipe, controller=controller))
+
+
 def roll_out_runs(
     runs: Iterable[tuple[str, Checkpoint, Path]],
     evaluation: Evaluation,
@@ -138,7 +172,7 @@ def roll_out_runs(
     Args:
         runs: arm, checkpoint and where it is from, for messages; taken one at a time.
         evaluation: task, initial states and controller. Its steering is for the policies that
-            know it; others are steered by their default.
+            know it, others are steered by their default; see `check_asked`.
         device: "cpu" or "cuda".
         progress: told before every run.
         total: how many runs there are.
@@ -146,7 +180,6 @@ def roll_out_runs(
 
     Raises:
         CheckpointError: when a run does not fit the environment.
-        UnknownName: when a run that can be steered cannot be so.
     """
     rollouts: list[Rollout] = []
     for done, (arm, checkpoint, where) in enumerate(runs):

@@ -134,12 +134,16 @@ def train(jobs: Sequence[Job], monitors: Mapping[int, Monitor] | None = None) ->
         config=arm.training,
         device=jobs[0].device,
         monitors=monitors,
-        start={job.seed: _base_of(job) for job in jobs} if arm.base else None,
+        start=_bases(jobs, arm.base),
     )
 
 
-def _base_of(job: Job) -> Checkpoint:
-    return Checkpoint.load(run_folder(job.out, job.arm.base, job.seed))
+def _bases(jobs: Sequence[Job], base: Arm | None) -> dict[int, Checkpoint] | None:
+    """Seed -> the run that each starts from, trained where that was not done."""
+    if base is None:
+        return None
+    runs = train([replace(job, arm=base, evaluation=None, stops=()) for job in jobs])
+    return {run.seed: run for run in runs}
 
 
 def is_done(job: Job) -> bool:

@@ -12,6 +12,7 @@ from outtakes.data.demo import DemoSet, Outcome
 from outtakes.experiments.arm import Arm
 from outtakes.experiments.folder import DATASET, SETUP, Setup
 from outtakes.experiments.lab import Lab, machine
+from outtakes.policy.policy import PolicyConfig
 
 
 def write_setup(
@@ -23,6 +24,7 @@ def write_setup(
     labels: Mapping[str, str],
     paper: Mapping[str, str] | None = None,
     retrained: str = "",
+    policy: PolicyConfig | None = None,
 ) -> None:
     """Write `setup.json`.
 
@@ -34,6 +36,7 @@ def write_setup(
         labels: name in comparisons -> name for people.
         paper: name in comparisons -> the paper's success rate, in %.
         retrained: the arm retrained on the selection; "" when there is none.
+        policy: what was trained; ACT as in the recipe when None.
     """
     Setup(
         title=title,
@@ -43,7 +46,7 @@ def write_setup(
         paper=paper or {},
         retrained=retrained,
         seed=lab.recipe.seeds[0],
-        provenance=_provenance(lab, demos),
+        provenance=_provenance(lab, demos, policy or lab.recipe.policy),
     ).save(lab.out / SETUP)
 
 
@@ -70,7 +73,7 @@ def paper_numbers(lab: Lab, arms: Sequence[Arm]) -> dict[str, str]:
     return {arm.treatments[arm.steerings[0]]: arm.paper for arm in arms if arm.paper}
 
 
-def _provenance(lab: Lab, demos: DemoSet) -> dict[str, str]:
+def _provenance(lab: Lab, demos: DemoSet, policy: PolicyConfig) -> dict[str, str]:
     recipe, skipped = lab.recipe, demos.provenance.skipped
     successes = len(demos.episodes(Outcome.SUCCESS))
     left_out = "; ".join(f"episode {e}: {why}" for e, why in skipped.items())
@@ -81,7 +84,7 @@ def _provenance(lab: Lab, demos: DemoSet) -> dict[str, str]:
         **({"Left out as corrupt": left_out} if skipped else {}),
         "Dataset hash": demos.content_hash,
         "Recipe": f"{recipe.name}: {recipe.train.steps} steps, batch {recipe.train.batch_size}",
-        **recipe.policy.describe(),
+        **policy.describe(),
         **({"Eyes": recipe.policy.looks()} if recipe.policy.views else {}),
         "Training seeds": ", ".join(map(str, recipe.seeds)),
         "Code": f"Outtakes {version.release()}, commit {version.commit()}",

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -158,6 +158,9 @@ def _identity(job: Job) -> str:
     if job.held_out:
         held_out = _numbers(job.dataset, job.held_out)
         whole["held_out"] = {"of": held_out, "steerings": list(job.arm.steerings)}
+    if job.arm.base is not None:
+        start = replace(job, arm=job.arm.base, evaluation=None, stops=())
+        whole["base"] = _identity(start)
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

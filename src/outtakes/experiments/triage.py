@@ -15,7 +15,7 @@ import numpy as np
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.errors import ConfigError
 from outtakes.experiments.advice import chosen_option, everything
-from outtakes.experiments.arm import Arm, act_arm, bias_arm
+from outtakes.experiments.arm import Arm, bias_arm, policy_arm, without_failures
 from outtakes.experiments.datasets import check_both_outcomes
 from outtakes.experiments.folder import ACTION_ERRORS, SCORES, SELECTION
 from outtakes.experiments.held_out import BASELINE, FOLDS, ActionErrors, folds
@@ -41,8 +41,9 @@ def triage(
     keep: str,
     count: int | None,
     threshold: float | None = None,
+    policy: str = "act-pb",
 ) -> Selection:
-    """Train, rank and select on the user's own data, and measure the proxy.
+    """Train, rank and select on the user's own data, and measure the proxy with such a policy.
 
     Leaves `scores.json`, `selection.json`, `action_error.json` and the runs in `lab.out`.
 
@@ -62,7 +63,7 @@ def triage(
     parts = folds(demos)
     if eyes := lab.recipe.policy.eyes:
         demos = look(demos, eyes, device=lab.device, progress=lab.progress)
-    jobs = ranking_jobs(lab, demos, rankers)
+    jobs = ranking_jobs(lab, demos, rankers, policy)
     total = len(jobs) + validating_runs(lab)
     if jobs:
         run_jobs(_on_one_clock(lab, 0, total), jobs, stage="train")
@@ -82,7 +83,7 @@ def triage(
         )
     selection.save(lab.out / SELECTION)
     later = _on_one_clock(lab, len(jobs), total)
-    errors = cross_validate(later, demos, scores, selection, parts)
+    errors = cross_validate(later, demos, scores, selection, parts, policy)
     errors.save(lab.out / ACTION_ERRORS)
     return selection
 
@@ -100,29 +101,38 @@ def validating_runs(lab: Lab) -> int:
     return FOLDS * len(WAYS) * len(lab.recipe.seeds)
 
 
-def ranking_jobs(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Job]:
+def ranking_jobs(
+    lab: Lab, demos: DemoSet, rankers: Sequence[Part], policy: str = "act-pb"
+) -> list[Job]:
     """What must be trained for these rankers; each seed holds another part of the successes out."""
     seeds = lab.recipe.seeds
-    jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers), seeds, demos)
+    jobs = jobs_of(lab, _ranking_arms(lab, demos, rankers, policy), seeds, demos)
     if any(part.ranker.measure.needs is Needs.HELD_OUT for part in rankers):
         parts = folds(demos)
         for place, seed in enumerate(seeds):
             i = place % FOLDS
-            jobs += jobs_of(lab, [_held_out_arm(lab, demos, i, parts[i])], [seed], demos)
+            jobs += jobs_of(lab, [_held_out_arm(lab, demos, policy, i, parts[i])], [seed], demos)
     return jobs
 
 
-def _held_out_arm(lab: Lab, demos: DemoSet, i: int, held_out: Sequence[int]) -> Arm:
+def _alone(lab: Lab, policy: str, more: str, label: str, successes: Sequence[int]) -> Arm:
+    """Of successes alone: plain ACT where the policy is some ACT, else of its own kind."""
+    kind = "act" if policy == "act-pb" else without_failures(policy)
+    name = "ACT" if kind == "act" else kind
+    return policy_arm(lab.recipe, kind, f"{kind}-s{more}", f"{name}, {label}", successes)
+
+
+def _held_out_arm(lab: Lab, demos: DemoSet, policy: str, i: int, held_out: Sequence[int]) -> Arm:
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
-    return act_arm(lab.recipe, f"act-s-without-{i}", f"ACT, successes without fold {i}", seen)
+    return _alone(lab, policy, f"-without-{i}", f"successes without fold {i}", seen)
 
 
-def _ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> list[Arm]:
+def _ranking_arms(lab: Lab, demos: DemoSet, rankers: Sequence[Part], policy: str) -> list[Arm]:
     """What must be trained alike with every seed."""
     successes, recipe = demos.episodes(Outcome.SUCCESS), lab.recipe
     both = [*successes, *demos.episodes(Outcome.FAILURE)]
     arms = {
-        Needs.SUCCESSES: act_arm(recipe, "act-s", "ACT, successes only", successes),
+        Needs.SUCCESSES: _alone(lab, policy, "", "successes only", successes),
         Needs.BIAS: bias_arm(recipe, "pb-kl-all", "PB + KL, all failures", both),
     }
     needed = {part.ranker.measure.needs for part in rankers}
@@ -151,14 +161,16 @@ def cross_validate(
     scores: Scores,
     selection: Selection,
     parts: Sequence[Sequence[int]],
+    policy: str = "act-pb",
 ) -> ActionErrors:
-    """Action error on held-out successes for every arm, the same parts in each."""
+    """Action error of a policy on held-out successes for every arm, the same parts in each."""
     successes, seeds = sorted(e for part in parts for e in part), lab.recipe.seeds
     arms = arms_of(demos, scores, selection)
     jobs = {
         (name, seed, i): _fold_job(
             lab,
             demos,
+            policy,
             f"fold-{i}/{name}",
             f"{label}, part {i + 1} of {FOLDS} held out",
             fold,
@@ -175,12 +187,13 @@ def cross_validate(
         (found,) = errors_of(job).values()
         (values,) = found.by_steering.values()
         errors[name][seeds.index(seed), [successes.index(e) for e in parts[i]]] = values
-    return ActionErrors.of(errors)
+    return ActionErrors.of(errors, policy)
 
 
 def _fold_job(
     lab: Lab,
     demos: DemoSet,
+    policy: str,
     name: str,
     label: str,
     held_out: Sequence[int],
@@ -189,7 +202,8 @@ def _fold_job(
 ) -> Job:
     """Training on some failures and on the successes that are not held out."""
     seen = [e for e in demos.episodes(Outcome.SUCCESS) if e not in held_out]
-    arm = bias_arm(lab.recipe, name, label, [*seen, *failures])
-    steered = replace(arm, steerings=(lab.recipe.controller.steering,))
+    kind = policy if failures else without_failures(policy)
+    arm = policy_arm(lab.recipe, kind, name, label, [*seen, *failures])
+    steered = replace(arm, steerings=(arm.policy.steering(lab.recipe.controller.steering),))
     (job,) = jobs_of(lab, [steered], [seed], demos)
     return replace(job, held_out=tuple(held_out))

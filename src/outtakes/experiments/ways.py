@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
-from outtakes.experiments.arm import Arm, act_arm, bias_arm, label_arm
+from outtakes.experiments.arm import Arm, act_arm, bias_arm, label_arm, policy_arm
 from outtakes.experiments.recipes import Recipe
+from outtakes.policy.flow.afil import AfilConfig
+from outtakes.policy.flow.guidance import Guidance
 
 BASELINE, RANKED, SELECTED = "act-s", "pb-kl-all", "pb-kl-low"
 """The arm everything is compared with, the arm whose attention ranks the failures, and the arm
@@ -75,10 +78,42 @@ def all_failures_arms(
     return experiment_1_arms(recipe, successes, failures) + controls
 
 
-def finish_arm(
-    recipe: Recipe, name: str, label: str, successes: Sequence[int], failures: Sequence[int]
-) -> Arm:
-    """ACT trained on everything as long as the recipe says, and then briefly on the successes."""
-    arm = act_arm(recipe, name, label, [*successes, *failures])
+def flow_arms(recipe: Recipe, successes: Sequence[int], failures: Sequence[int]) -> list[Arm]:
+    """Ways of the flow family to use all failures: guidance away from them, and its controls."""
+    both, n = [*successes, *failures], len(successes)
+    alone = policy_arm(recipe, "flow", "flow-s", f"Flow, {n} successes", successes)
+    everything = policy_arm(recipe, "flow", "flow-all", "Flow, all failures", both)
+    told = policy_arm(recipe, "cfgrl", "cfgrl-all", "Flow told the outcome (CFGRL)", both)
+    return [alone, everything, told, *guided_arms(recipe, successes, failures)]
+
+
+def guided_arms(
+    recipe: Recipe,
+    successes: Sequence[int],
+    failures: Sequence[int],
+    alphas: Sequence[float] = (1.0,),
+) -> list[Arm]:
+    """AFIL at each α, adaptive and at a constant weight of an equal mean; and as a control two
+    generators of successes that steer each other. All start from one flow policy."""
+    steerings = tuple(
+        str(Guidance(weighting, alpha)) for alpha in alphas for weighting in ("adaptive", "matched")
+    )
+    label = "AFIL, all failures"
+    afil = policy_arm(recipe, "afil", "afil", label, [*successes, *failures])
+    control = replace(
+        afil,
+        name="afil-s",
+        label="Two generators of successes",
+        episodes=tuple(sorted(successes)),
+        policy=replace(cast(AfilConfig, afil.policy), avoid="successes"),
+        training=replace(afil.training, balanced=False),
+        steerings=tuple(str(Guidance("adaptive", alpha)) for alpha in alphas),
+    )
+    unguided = str(Guidance("adaptive", 0.0))
+    return [replace(afil, steerings=(*steerings, unguided)), control]
+
+
+def finish_arm(arm: Arm, name: str, label: str) -> Arm:
+    """The arm trained as long as it says, and then briefly on its successes alone."""
     longer = replace(arm.training, steps=arm.training.steps + FINISH, finish=FINISH)
-    return replace(arm, training=longer)
+    return replace(arm, name=name, label=label, training=longer)

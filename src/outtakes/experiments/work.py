@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from outtakes.data.demo import DemoSet
-from outtakes.experiments.arm import bias_arm
+from outtakes.experiments.arm import policy_arm
 from outtakes.experiments.executor import SEEDS_TOGETHER, one_core
 from outtakes.experiments.few_successes import SUCCESSES
 from outtakes.experiments.lab import Lab, cores
@@ -61,9 +61,11 @@ class Work:
         return asdict(self)
 
 
-def work_of_triage(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> Work:
+def work_of_triage(
+    lab: Lab, demos: DemoSet, rankers: Sequence[Part], policy: str = "act-pb"
+) -> Work:
     """What a triage will train; trains a few steps to tell how long it takes."""
-    jobs, seeds = ranking_jobs(lab, demos, rankers), lab.recipe.seeds
+    jobs, seeds = ranking_jobs(lab, demos, rankers, policy), lab.recipe.seeds
     ranking, validating = len(jobs), validating_runs(lab)
     there = [job.run / FILE for job in jobs if (job.run / FILE).exists()]
     done = len({*there, *lab.out.glob(f"runs/fold-*/*/seed-*/{FILE}")})
@@ -72,7 +74,7 @@ def work_of_triage(lab: Lab, demos: DemoSet, rankers: Sequence[Part]) -> Work:
     if left * steps >= _WORTH_A_TRIAL:
         width = 1 if lab.device != "cpu" else min(lab.workers or cores(), left)
         together = min(SEEDS_TOGETHER, -(-left // width), len(seeds))
-        seconds = left / together * steps * _step(lab, demos, seeds[:together]) / width
+        seconds = left / together * steps * _step(lab, demos, policy, seeds[:together]) / width
     return Work(ranking, validating, done, steps, seconds)
 
 
@@ -86,9 +88,10 @@ def work_of_demo(recipe: Recipe) -> str:
     )
 
 
-def _step(lab: Lab, demos: DemoSet, seeds: Sequence[int]) -> float:
+def _step(lab: Lab, demos: DemoSet, policy: str, seeds: Sequence[int]) -> float:
     """Seconds of a step of the policy that is cross-validated, its seeds as one program."""
-    arm = bias_arm(lab.recipe, "trial", "trial", demos.episode_indices.tolist())
+    arm = policy_arm(lab.recipe, policy, "trial", "trial", demos.episode_indices.tolist())
+    arm = arm.base or arm
     short = replace(arm.training, steps=_TRIAL, warmup=0, log_every=1, save_every=_TRIAL)
     times: list[float] = []
     one = one_core() if lab.device == "cpu" else nullcontext()

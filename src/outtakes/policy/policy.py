@@ -89,6 +89,8 @@ class PolicyConfig(ABC):
     """Decay of the moving average of the weights that it acts by where training names none."""
     base: ClassVar[str] = ""
     """Kind of the policy whose run of the same seed and shape it starts from; "" from nothing."""
+    without_failures: ClassVar[str] = ""
+    """Kind of policy to train in its place on successes alone; "" where it can learn from them."""
     chunk: int = 100
     """L, action steps predicted at once."""
     cameras: tuple[str, ...] = ()
@@ -160,16 +162,15 @@ class PolicyConfig(ABC):
         if steering and steering not in self.steerings:
             raise UnknownName("steering", steering, self.steerings)
 
-    def steering(self, wanted: str) -> str:
-        """What the policy is steered by where all are asked for one steering: "" if it takes none.
-
-        Raises:
-            UnknownName: when it can be steered, but not so.
+    def steering(self, preferred: str) -> str:
+        """What the policy is steered by where a recipe for every family prefers this: its default
+        where it does not know it, "" if it takes none. What a user asks for is `check_steering`'s.
         """
-        if self.steerings == ("",):
-            return ""
-        self.check_steering(wanted)
-        return wanted or self.steerings[0]
+        try:
+            self.check_steering(preferred)
+        except ConfigError:
+            return self.steerings[0]
+        return preferred or self.steerings[0]
 
     @property
     def capturable(self) -> bool:

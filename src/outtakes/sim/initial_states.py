@@ -27,6 +27,8 @@ class Stream(StrEnum):
     """Rollouts that are reported."""
     TUNE = "tune"
     """Rollouts by which settings are chosen, which nothing reported may use."""
+    PRACTISE = "practise"
+    """Rollouts whose failures are learnt from."""
     RETAKE = "retake"
     """Takes that are taken again."""
 

@@ -134,7 +134,9 @@ class OuttakesActConfig(PreTrainedConfig):
         if not self.optimizer_lr > 0:
             raise ConfigError(f"optimizer_lr {self.optimizer_lr}", remedy="choose more than 0")
         # Refuses what cannot work, as the core does.
-        self.act_config().steering(self.steering)
+        act = self.act_config()
+        if act.condition == "pb":
+            act.check_steering(self.steering)
 
     def act_config(self) -> ActConfig:
         """Settings of the policy, as the core takes them."""

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from outtakes.data.batches import Batch
 from outtakes.data.observation import Observation, Sizes
-from outtakes.errors import DatasetError, UnknownName
+from outtakes.errors import CheckpointError, DatasetError, UnknownName
 from outtakes.policy.flow.flow import FlowConfig, FlowPolicy
 from outtakes.policy.flow.guidance import WEIGHTINGS, Guidance, guided
 from outtakes.policy.flow.matching import draw, integrate, interpolate, squared_error, velocity
-from outtakes.policy.policy import Losses, ParameterGroup, Steering
+from outtakes.policy.policy import Losses, ParameterGroup, Steering, Successes
 from outtakes.policy.transformer.transformer_policy import Memory
 from outtakes.shapes import Bool, Float
 
@@ -39,6 +39,7 @@ class AfilConfig(FlowConfig):
 
     kind: ClassVar[str] = "afil"
     base: ClassVar[str] = "flow"
+    without_failures: ClassVar[str] = "flow"
     guidance: Guidance = field(default_factory=Guidance)
     """How strongly to be steered away, where nothing else is asked for."""
     avoid: Avoided = "failures"
@@ -70,19 +71,13 @@ class AfilConfig(FlowConfig):
 
     @property
     def steerings(self) -> tuple[str, ...]:
-        """Its own guidance, and none; any "adaptive-<α>" or "constant-<w>"."""
+        """Its own guidance, and none; any "adaptive-<α>", "constant-<w>" or "matched-<α>"."""
         return (str(self.guidance), str(Guidance(alpha=0.0)))
 
     def check_steering(self, steering: str) -> None:
         """Refuse what is no guidance."""
         if steering:
             Guidance.parse(steering)
-
-    def steering(self, wanted: str) -> str:
-        """The guidance wanted; its own where what is wanted is of another family of policies."""
-        if wanted.partition("-")[0] not in WEIGHTINGS:
-            return self.steerings[0]
-        return super().steering(wanted)
 
 
 class AfilPolicy(FlowPolicy):
@@ -100,6 +95,7 @@ class AfilPolicy(FlowPolicy):
         super().__init__(config, sizes)
         self.afil = config
         self.avoided = copy.deepcopy(self.generator)
+        self.disagreement: float | None = None
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a flow policy, whose generator both of its own become."""
@@ -167,10 +163,41 @@ class AfilPolicy(FlowPolicy):
         predicted = model(interpolate(start, action, time), time, looked, generator)
         return squared_error(predicted, velocity(start, action), valid)
 
+    @torch.no_grad()
+    def memory(self, successes: Successes) -> dict[str, Tensor]:
+        """How far the generators disagree: the mean of 1 − cos over the sampling steps of a chunk
+        at the first observation of each success, guided with α = 1."""
+        learning, fixed = self.training, torch.Generator().manual_seed(0)
+        self.eval()
+        found = [self._disagreements(first, fixed) for first in successes.first]
+        self.train(learning)
+        return {"disagreement": torch.cat(found).mean()} if found else {}
+
+    def _disagreements(
+        self, seen: Observation, generator: torch.Generator
+    ) -> Float[Tensor, "B steps"]:
+        shape = (len(seen), self.config.chunk, self.sizes.action)
+        noise = draw(shape, generator, self.device)
+        return self.sample_guided(self.encode(seen), noise, Guidance("adaptive", 1.0))[1]
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take how far the generators disagree, for guidance of an equal mean weight."""
+        if memory:
+            self.disagreement = float(memory["disagreement"])
+
+    def _chosen(self, steering: str) -> Guidance:
+        chosen = Guidance.parse(steering) if steering else self.afil.guidance
+        if chosen.weighting == "matched" and self.disagreement is None:
+            raise CheckpointError(
+                f"{chosen} of a run that does not say how far its generators disagree",
+                remedy="train it again",
+            )
+        return chosen.constant(self.disagreement or 0.0)
+
     def begin(self, first: Observation, steering: str = "") -> Steering:
         """The guidance of the episode: the same in every row."""
         self.config.check_steering(steering)
-        chosen = Guidance.parse(steering) if steering else self.afil.guidance
+        chosen = self._chosen(steering)
         numbers = [WEIGHTINGS.index(chosen.weighting), chosen.alpha]
         condition = torch.tensor(numbers, dtype=torch.float64)
         return Steering(condition.expand(len(first), 2), np.full(len(first), -1, dtype=np.int64))

@@ -2,15 +2,16 @@
 
     v = v₊ + w (v₊ − v₋)
 
-The weight w is α (1 − cos(v₊, v₋)) for each row at each sampling step, or one constant. The
-paper's equations are not public; these are how Outtakes settled them.
+The weight w is α (1 − cos(v₊, v₋)) for each row at each sampling step, or one constant, which may
+be chosen to be as much on average. The paper's equations are not public; these are how Outtakes
+settled them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -19,8 +20,8 @@ from torch.nn import functional
 from outtakes.errors import ConfigError, UnknownName
 from outtakes.shapes import Float
 
-Weighting = Literal["adaptive", "constant"]
-WEIGHTINGS = ("adaptive", "constant")
+Weighting = Literal["adaptive", "constant", "matched"]
+WEIGHTINGS = ("adaptive", "constant", "matched")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Guidance:
     """
 
     weighting: Weighting = "adaptive"
-    """"adaptive", w = α (1 − cos(v₊, v₋)); or "constant", w = α."""
+    """"adaptive", w = α (1 − cos(v₊, v₋)); "constant", w = α; or "matched", the constant that is
+    as much on average, see `constant`."""
     alpha: float = 1.0
     """α; 0 for no guidance at all."""
 
@@ -48,7 +50,7 @@ class Guidance:
 
     @staticmethod
     def parse(text: str) -> Guidance:
-        """The guidance that is written as "adaptive-<α>" or "constant-<w>".
+        """The guidance that is written as "adaptive-<α>", "constant-<w>" or "matched-<α>".
 
         Raises:
             ConfigError: when the strength is negative or not finite.
@@ -61,12 +63,20 @@ class Guidance:
             alpha = None
         if weighting not in WEIGHTINGS or alpha is None:
             raise UnknownName("guidance", text, [f"{name}-<number>" for name in WEIGHTINGS])
-        return Guidance("adaptive" if weighting == "adaptive" else "constant", alpha)
+        return Guidance(cast(Weighting, weighting), alpha)
+
+    def constant(self, disagreement: float) -> Guidance:
+        """The same with its weight known: matched guidance is constant, α times the mean of
+        1 − cos(v₊, v₋)."""
+        if self.weighting != "matched":
+            return self
+        return Guidance("constant", self.alpha * disagreement)
 
     def weights(
         self, toward: Float[Tensor, "B L A"], away: Float[Tensor, "B L A"]
     ) -> Float[Tensor, "B"]:
-        """w of each row."""
+        """w of each row; of matched guidance once it is `constant`."""
+        assert self.weighting != "matched"
         if self.weighting == "constant":
             return toward.new_full((len(toward),), self.alpha)
         cosine = functional.cosine_similarity(toward.flatten(1), away.flatten(1), dim=1)

@@ -40,6 +40,7 @@ class CfgrlConfig(FlowConfig):
     """
 
     kind: ClassVar[str] = "cfgrl"
+    without_failures: ClassVar[str] = "flow"
     strength: float = 1.5
     """w of the guidance, where nothing else is asked for: 0 is told nothing, 1 the outcome."""
     untold: float = 0.1
@@ -76,12 +77,6 @@ class CfgrlConfig(FlowConfig):
         """Refuse what is no guidance."""
         if steering:
             _strength_of(steering)
-
-    def steering(self, wanted: str) -> str:
-        """The guidance wanted; its own where what is wanted is of another family of policies."""
-        if wanted.partition("-")[0] != _GUIDED:
-            return self.steerings[0]
-        return super().steering(wanted)
 
 
 def _strength_of(steering: str) -> float:
