@@ -45,6 +45,7 @@ class Export(Reads):
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
         from outtakes.data.lerobot.hub import local_folder
+        from outtakes.data.lerobot.listing import unlike_lerobot
         from outtakes.data.lerobot.read import read_table
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.kept import kept_selection
@@ -64,7 +65,7 @@ class Export(Reads):
         facts = export(demos, layout, selection, self.out, scores=scores, wanted=wanted)
         kept = range(len(selection.kept)) if self.lerobot else selection.kept
         argument = None
-        if self.lerobot or layout.unlike_lerobot is None:
+        if self.lerobot or unlike_lerobot(layout) is None:
             argument = lerobot_argument(kept)
         facts |= {"kept": selection.kept, "lerobot_argument": argument}
         console.result(_text(facts), {**facts, "hub": self._pushed()})

@@ -112,11 +112,12 @@ def episode_list(selection: Selection, file: Path, dataset: Path) -> tuple[str, 
         file: where it was saved.
         dataset: folder of the dataset; one that is gone is taken for LeRobot's own.
     """
+    from outtakes.data.lerobot.listing import unlike_lerobot
     from outtakes.data.lerobot.location import find_layout
     from outtakes.errors import DatasetError
 
     try:
-        unlike = find_layout(dataset).unlike_lerobot
+        unlike = unlike_lerobot(find_layout(dataset))
     except DatasetError:
         unlike = None
     if unlike is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from outtakes.data.demo import DemoSet, Outcome
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout
+from outtakes.data.lerobot.listing import unlike_lerobot
 from outtakes.data.lerobot.location import find_layout
 from outtakes.evaluation.recommendation import Command, Decision, Recommendation
 from outtakes.experiments.arm import without_failures
@@ -202,7 +203,7 @@ def _lerobot(lab: Lab, layout: Layout, way: _Way) -> Iterator[Command]:
         return
     out, root = lab.out.absolute(), layout.home.absolute()
     episodes = [way.selection.as_lerobot_argument()]
-    if layout.unlike_lerobot is not None:
+    if unlike_lerobot(layout) is not None:
         export = out / f"export-{way.name}"
         flags = _read_alike(lab, _named(lab.recipe))
         words = ("export", str(root), "--select", str(way.file), *flags)

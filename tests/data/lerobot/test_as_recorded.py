@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot.listing import unlike_lerobot
 from outtakes.data.lerobot.read import read_dataset, read_table
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
@@ -119,7 +120,7 @@ def test_columns_named_as_openpi_names_them(dataset: Path, pristine: Path) -> No
         ),
     )
     assert_same(read_dataset(dataset), read_dataset(pristine))
-    assert read_table(dataset)[1].unlike_lerobot == "its action is named actions"
+    assert unlike_lerobot(read_table(dataset)[1]) == "its action is named actions"
 
 
 def drop_from_the_index(root: Path) -> None:

@@ -85,21 +85,6 @@ class Layout:
         """The column in which a feature is stored."""
         return self.stored_names.get(feature, feature)
 
-    @property
-    def unlike_lerobot(self) -> str | None:
-        """Why LeRobot's `--dataset.episodes` cannot name episodes of it; None when it can."""
-        if self.version != "v3.0":
-            return f"it is of version {self.version}"
-        if len(self.parts) > 1:
-            return "it is two datasets"
-        if self.stored_names:
-            feature, stored = next(iter(self.stored_names.items()))
-            return f"its {feature} is named {stored}"
-        known = sorted([*self.episode_indices.tolist(), *self.left_out])
-        if known != list(range(len(known))):
-            return "its episodes are not numbered 0, 1, 2, ..."
-        return None
-
     def without(self, corrupt: Mapping[int, str]) -> Layout:
         """The same dataset less these episodes.
 

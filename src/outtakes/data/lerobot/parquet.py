@@ -49,6 +49,19 @@ def column_names(path: Path) -> list[str]:
         return pq.read_schema(path).names
 
 
+def footer(path: Path) -> tuple[pa.Schema, int]:
+    """The schema of a parquet file and its number of rows; no rows are read.
+
+    Raises:
+        DatasetError: when the file is missing or damaged.
+    """
+    with reading(path):
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path)
+        return file.schema_arrow, file.metadata.num_rows
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """These columns of a parquet file, or all.
 
@@ -78,7 +91,7 @@ def numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:
 
     column = table[name].combine_chunks()
     rows, scalar = len(column), True
-    while _is_list(column.type):
+    while is_list(column.type):
         _check_width(table, name, column, path)
         column, scalar = column.flatten(), False
     if isinstance(column, pa.ExtensionArray):
@@ -92,7 +105,8 @@ def numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:
     return values if scalar else values.reshape(rows, -1)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists, of whatever kind."""
     import pyarrow.types as types
 
     return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
@@ -132,7 +146,7 @@ def as_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    while _is_list(column.type) and not (_is_list(kind) or isinstance(kind, pa.ExtensionType)):
+    while is_list(column.type) and not (is_list(kind) or isinstance(kind, pa.ExtensionType)):
         column = pc.call_function("list_flatten", [column])
     return column if column.type == kind else column.cast(kind, safe=False)
 
