@@ -35,7 +35,7 @@ def demos(made_datasets: Path) -> DemoSet:
 @pytest.fixture(scope="module")
 def begun(demos: DemoSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, Comparison]:
     """One round."""
-    recipe = replace(SMALL, seeds=(0,), rollouts=1)
+    recipe = replace(SMALL, seeds=(0,))
     lab = Lab(recipe, tmp_path_factory.mktemp("rounds"), reading=BLIND)
     (found,) = guided_rounds(lab, demos, PLAN)
     return lab, found

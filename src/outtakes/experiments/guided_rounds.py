@@ -91,7 +91,8 @@ def guided_rounds(lab: Lab, demos: DemoSet, plan: AfilPlan) -> list[Comparison]:
 
     Raises:
         ArtifactError: when the folder was begun with another plan or dataset.
-        ConfigError: when the policy looks at pictures, or hardly ever fails.
+        ConfigError: when the policy looks at pictures or hardly ever fails, or there is one rollout
+            to compare by.
         DatasetError: when an outcome is missing.
     """
     _check(lab, demos, plan)
@@ -129,6 +130,8 @@ def _check(lab: Lab, demos: DemoSet, plan: AfilPlan) -> None:
             where=demos.name,
             remedy="give a dataset with object poses, and leave the cameras out",
         )
+    if lab.recipe.rollouts < 2:
+        raise ConfigError("1 rollout to compare by", remedy="ask for at least 2")
     path, own = lab.out / _PLAN, {**asdict(plan), "dataset": demos.content_hash}
     own["alphas"] = list(plan.alphas)
     if not path.exists():
