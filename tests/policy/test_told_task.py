@@ -44,7 +44,8 @@ def test_what_it_does_depends_on_the_task(run: Checkpoint, demos: DemoSet):
     for task in TASKS:
         raw = seen(demos, task)
         chunks.append(agent.predict(raw, agent.begin(raw, "zero")))
-    assert not np.allclose(*chunks)
+    first, second = chunks
+    assert not np.allclose(first, second)
 
 
 def test_only_successes_of_the_task_steer_it(run: Checkpoint, demos: DemoSet):
@@ -102,7 +103,8 @@ def test_every_family_is_told_and_seeds_train_as_one_program(
             )
             for task in TASKS
         ]
-        assert not np.allclose(*chunks)
+        first, second = chunks
+        assert not np.allclose(first, second)
 
 
 def test_attention_is_driven_apart_within_a_task(demos: DemoSet):

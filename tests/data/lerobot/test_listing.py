@@ -15,8 +15,8 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from outtakes.data.lerobot.listing import unlike_lerobot
 from outtakes.data.lerobot.read import read_table
 from tests.commands import done
-from tests.data.test_as_recorded import STARTS, as_large_lists, as_ones, data, split_in_two
-from tests.data.test_damage import cut_in_half
+from tests.data.lerobot.test_as_recorded import STARTS, as_large_lists, as_ones, data, split_in_two
+from tests.data.lerobot.test_damage import cut_in_half
 
 KEPT = [0, 2, 5]
 
