@@ -62,19 +62,23 @@ def trained(made_datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     code = (
         "import resource, sys\n"
+        "import tyro\n"
+        "bare = resource.getrusage(resource.RUSAGE_SELF)\n"
         "from outtakes.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "heavy = {'torch', 'lerobot', 'robosuite', 'scipy', 'rich.progress', 'mujoco', 'numpy'}\n"
-        "print(heavy & set(sys.modules), used.ru_utime + used.ru_stime)\n"
+        "seconds = [own.ru_utime + own.ru_stime for own in (used, bare)]\n"
+        "print(heavy & set(sys.modules), seconds[0] / seconds[1])\n"
     )
     # Startup files of the environment may cost more than the help itself.
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     *_, last = finished.stdout.splitlines()
-    imported, seconds = last.rsplit(" ", 1)
+    imported, times_as_long = last.rsplit(" ", 1)
     assert imported == "set()"
-    assert float(seconds) < 0.5
+    # As the library it needs to be there at all: machines differ.
+    assert float(times_as_long) < 2.5
     for verb in VERBS:
         assert verb in finished.stdout
 

@@ -79,7 +79,7 @@ def test_a_failure_that_does_as_successes_do_comes_first(demos, run):
     values = dict(zip(found.failures, found.values, strict=True))
     like_a_success = demos.episodes(Outcome.FAILURE)[0]
     assert max(values, key=values.__getitem__) == like_a_success
-    assert values.pop(like_a_success) > 2 * max(values.values())
+    assert values.pop(like_a_success) > 1.5 * max(values.values())
     assert found.successes == tuple(demos.episodes(Outcome.SUCCESS))
 
 

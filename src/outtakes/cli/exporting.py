@@ -44,8 +44,8 @@ class Export(Reads):
 
     def run(self, console: Console) -> None:
         """Export, and print the episodes as other trainers take them."""
+        from outtakes.data.lerobot.episode_list import unlike_lerobot
         from outtakes.data.lerobot.hub import local_folder
-        from outtakes.data.lerobot.listing import unlike_lerobot
         from outtakes.data.lerobot.read import read_table
         from outtakes.export import Wanted, check_place, export
         from outtakes.review.kept import kept_selection

@@ -112,7 +112,7 @@ def episode_list(selection: Selection, file: Path, dataset: Path) -> tuple[str, 
         file: where it was saved.
         dataset: folder of the dataset; one that is gone is taken for LeRobot's own.
     """
-    from outtakes.data.lerobot.listing import unlike_lerobot
+    from outtakes.data.lerobot.episode_list import unlike_lerobot
     from outtakes.data.lerobot.location import find_layout
     from outtakes.errors import DatasetError
 

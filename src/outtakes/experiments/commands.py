@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from outtakes.data.demo import DemoSet, Outcome
+from outtakes.data.lerobot.episode_list import unlike_lerobot
 from outtakes.data.lerobot.layout import CAMERA_PREFIX, Layout
-from outtakes.data.lerobot.listing import unlike_lerobot
 from outtakes.data.lerobot.location import find_layout
 from outtakes.evaluation.recommendation import Command, Decision, Recommendation
 from outtakes.experiments.arm import without_failures

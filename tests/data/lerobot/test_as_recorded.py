@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from outtakes.data.demo import DemoSet, Outcome
-from outtakes.data.lerobot.listing import unlike_lerobot
+from outtakes.data.lerobot.episode_list import unlike_lerobot
 from outtakes.data.lerobot.read import read_dataset, read_table
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError

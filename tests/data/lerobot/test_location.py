@@ -15,7 +15,7 @@ from outtakes.data.lerobot.read import read_dataset
 from outtakes.data.reading import Reading
 from outtakes.errors import DatasetError
 from outtakes.evaluation.recommendation import Recommendation
-from tests.commands import done, fingerprint
+from tests.commands import done, fingerprint, refused
 from tests.data.lerobot.test_damage import edit_column, only
 from tests.data.lerobot.varied import Camera, Robot, record
 
@@ -116,7 +116,8 @@ def test_a_triage_of_a_pair_gives_lerobot_one_dataset(pair: Path, tmp_path: Path
     record(pair / "failure", record_three)
     out = tmp_path / "out"
     flags = ("--recipe", "smoke", "--steps", "2", "--chunk", "3", "--seeds", "0", "--cameras")
-    done("triage", pair, *flags, "--count", "1", "--out", out)
+    assert "--one-task" in refused("triage", pair, *flags, "--out", out)
+    done("triage", pair, *flags, "--one-task", "--count", "1", "--out", out)
     _, export, train, _ = Recommendation.load(out / "recommendation.json").commands
     done(*shlex.split(export.line)[1:])
     exported = out / "export-successes" / "dataset"

@@ -183,5 +183,6 @@ def _tensors(policy: OuttakesActPolicy, normalizer: Normalizer, seen: Tensor) ->
     if policy.model.bias is not None:
         bank = policy.success_bank()
         tensors["policy.bias.table"] = policy.model.bias.table.detach()[seen]
-        tensors |= {f"memory.{name}": tensor for name, tensor in vars(bank).items()}
+        kept = {name: tensor for name, tensor in vars(bank).items() if tensor is not None}
+        tensors |= {f"memory.{name}": tensor for name, tensor in kept.items()}
     return tensors

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-from outtakes.data.lerobot.listing import unlike_lerobot
+from outtakes.data.lerobot.episode_list import unlike_lerobot
 from outtakes.data.lerobot.read import read_table
 from tests.commands import done
 from tests.data.lerobot.test_as_recorded import STARTS, as_large_lists, as_ones, data, split_in_two
