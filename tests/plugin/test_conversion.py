@@ -29,7 +29,7 @@ from outtakes.evaluation.controller import ControllerConfig
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.eyes.frozen import FrozenEyes
 from tests.commands import done, refused
-from tests.demos import make_demos, small_act, train_small
+from tests.demos import make_demos, small_act, train_small, two_tasks
 from tests.plugin.policies import make_trainee, trained
 
 CONTROLLER = ControllerConfig(replan=3)
@@ -239,3 +239,12 @@ def change(path: Path, edit) -> None:
     content = json.loads(path.read_text())
     edit(content)
     path.write_text(json.dumps(content))
+
+
+def test_a_policy_that_is_told_tasks_apart_is_not_converted(tmp_path: Path):
+    train_small(tmp_path / "run", two_tasks(), steps=1)
+    with pytest.raises(CheckpointError, match=r"told 2 tasks apart.*--one-task"):
+        to_pretrained(
+            tmp_path / "run", tmp_path / "policy", controller=ControllerConfig(), image_size=64
+        )
+    assert not (tmp_path / "policy").exists()

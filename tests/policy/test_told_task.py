@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ import torch
 
 from outtakes.data.batches import Sampler
 from outtakes.data.demo import DemoSet
-from outtakes.errors import ConfigError
+from outtakes.errors import CheckpointError, ConfigError
+from outtakes.experiments.run_folders import check_fits
 from outtakes.policy.act.act import ActConfig
 from outtakes.policy.checkpoint import Checkpoint
 from outtakes.policy.flow.flow import FlowConfig
 from outtakes.policy.policy import PolicyConfig
+from outtakes.sim.environment import make_environment
 from outtakes.training.trainer import train_together
 from tests.demos import TASKS, make_demos, small_act, small_train, train_small, two_tasks
 
@@ -127,3 +130,12 @@ def test_what_it_learnt_of_some_demonstrations_is_their_rows(run: Checkpoint, de
     assert whole.condition is not None and alone.condition is not None
     assert torch.equal(whole.condition, alone.condition)
     assert whole.episodes.tolist() == alone.episodes.tolist()
+
+
+def test_a_simulated_task_that_it_was_not_trained_on_is_refused(run: Checkpoint):
+    with pytest.raises(CheckpointError, match=r"lift asks for .*trained on"):
+        check_fits(run, Path("run"), "lift")
+    # With the task known, it is the sizes of the made-up observations that do not fit.
+    told = replace(run, tasks=(*run.tasks, make_environment("lift").task))
+    with pytest.raises(CheckpointError, match="state and environment state of"):
+        check_fits(told, Path("run"), "lift")

@@ -87,12 +87,12 @@ class Foresight:
             "among all": self.of_all(),
         }
         lines = ["| Held-out error against success in rollouts | |", "|---|---|"]
-        lines += [f"| {what} | {_interval(t, 1, '.2f')} |" for what, t in found.items() if t]
+        lines += [f"| {what} | {t.text('.2f', 1)} |" for what, t in found.items() if t]
         n = len(self._replicates())
         lines += [
             f"| Gain of the least error over {baseline}, points | "
-            f"{_interval(self.gain(baseline), 100, '+.1f')} |",
-            f"| Short of the best in hindsight, points | {_interval(self.regret(), 100, '.1f')} |",
+            f"{self.gain(baseline).text('+.1f')} |",
+            f"| Short of the best in hindsight, points | {self.regret().text('.1f')} |",
             f"| More than {100 * HARM:.0f} points worse than {baseline} | "
             f"{self.harmed(baseline)} of {n} |",
         ]
@@ -164,10 +164,3 @@ def _kendall(foretold: Sequence[Foretold]) -> float:
         return float("nan")
     found: Any = kendalltau([-f.error for f in foretold], [f.rate for f in foretold])
     return float(found.statistic)
-
-
-def _interval(found: ReplicatedMean, scale: float, form: str) -> str:
-    mean = format(scale * found.mean, form)
-    if found.low is None or found.high is None:
-        return mean
-    return f"{mean} ({format(scale * found.low, form)} to {format(scale * found.high, form)})"

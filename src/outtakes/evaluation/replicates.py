@@ -39,6 +39,18 @@ class ReplicatedMean:
     n: int
     """Replicates."""
 
+    def text(self, form: str, scale: float = 100.0) -> str:
+        """The mean times `scale` with its interval, where it has one.
+
+        Args:
+            form: of each number, for example "+.1f".
+            scale: 100 for per cent and points.
+        """
+        mean = format(scale * self.mean, form)
+        if self.low is None or self.high is None:
+            return mean
+        return f"{mean} ({format(scale * self.low, form)} to {format(scale * self.high, form)})"
+
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval leaves 0 out."""
@@ -115,9 +127,9 @@ class Replicates:
         ]
         for name in sorted(self.rates, key=lambda n: -self.mean(n).mean):
             gain = gains.get(name)
-            more = _interval(gain, signed=True) if gain else ""
+            more = gain.text("+.1f") if gain else ""
             p = f"{adjusted[name]:.3f}" if name in adjusted else ""
-            lines.append(f"| {name} | {_interval(self.mean(name))} | {more} | {p} |")
+            lines.append(f"| {name} | {self.mean(name).text('.1f')} | {more} | {p} |")
         return "\n".join(lines)
 
     def save(self, path: Path, against: Mapping[str, str]) -> None:
@@ -146,11 +158,3 @@ class Replicates:
             lambda content: Replicates({n: tuple(r) for n, r in content["rates"].items()}),
             remedy="run the study again",
         )
-
-
-def _interval(found: ReplicatedMean, *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    mean = f"{100 * found.mean:{sign}.1f}"
-    if found.low is None or found.high is None:
-        return mean
-    return f"{mean} ({100 * found.low:{sign}.1f} to {100 * found.high:{sign}.1f})"

@@ -38,21 +38,19 @@ def held_out_curves(
         DatasetError: when there are too few successes to hold some out.
     """
     seeds = cell.lab.recipe.seeds[:1]
-    jobs = [
-        replace(job, stops=stops[arm.name], held_out=tuple(fold))
+    planned = [
+        (arm, replace(job, stops=stops[arm.name], held_out=tuple(fold)))
         for arm in arms
         for i, fold in enumerate(folds(cell.demos))
         for job in jobs_of(cell.lab, [_without(arm, fold, i, stops)], seeds, cell.demos)
     ]
-    found = held_out_recorded(cell.lab, jobs)
+    found = held_out_recorded(cell.lab, [job for _, job in planned])
     errors: dict[tuple[str, int], list[float]] = {}
-    by_arm = zip(arms, _in_groups(list(zip(jobs, found, strict=True)), FOLDS), strict=True)
-    for arm, of_folds in by_arm:
-        for job, stages in of_folds:
-            for steps in job.stops:
-                own = stages[stop_name(job.arm.name, steps)]
-                for steering, way in arm.treatments.items():
-                    errors.setdefault((way, steps), []).extend(own.by_steering[steering].tolist())
+    for (arm, job), stages in zip(planned, found, strict=True):
+        for steps in job.stops:
+            own = stages[stop_name(job.arm.name, steps)]
+            for steering, way in arm.treatments.items():
+                errors.setdefault((way, steps), []).extend(own.by_steering[steering].tolist())
     return {key: float(np.mean(values)) for key, values in errors.items()}
 
 
@@ -114,7 +112,3 @@ def _without(arm: Arm, fold: Sequence[int], i: int, stops: Mapping[str, tuple[in
         episodes=tuple(e for e in arm.episodes if e not in fold),
         training=replace(arm.training, steps=stops[arm.name][-1]),
     )
-
-
-def _in_groups[T](values: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [values[i : i + size] for i in range(0, len(values), size)]
